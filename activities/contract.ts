@@ -1,0 +1,64 @@
+/** The activities' types, for the workflows. Names say the state that each ensures; each survives being run twice. */
+
+import type { SessionRecord } from "../src/domain/record.js";
+import type {
+  BootDiagnosis,
+  HomeVerdict,
+  PlannedTask,
+  PowerAction,
+  SessionPlan,
+  SessionRequest,
+  TaskResult,
+} from "../src/domain/session.js";
+import type { BootSnapshot } from "../src/domain/snapshot.js";
+
+/** On the queue `pitstop`; short, mostly local activities. */
+export interface CentralActivities {
+  /** Validates, fills defaults, freezes target, action and image for the whole session. */
+  planSession(input: { request: SessionRequest; session: string; workflowId: string }): Promise<SessionPlan>;
+  /** The catalogue's copy of the boot snapshot: get-or-create. */
+  keepSnapshot(input: { snapshot: BootSnapshot }): Promise<BootSnapshot>;
+  /** Ensures that the record in the catalogue says this, with findings resolved from the store; tells the watchers. */
+  recordSession(input: { record: Omit<SessionRecord, "findings"> }): Promise<void>;
+  /** The session has ended: closes the catalogue's snapshot. */
+  closeSnapshot(input: { target: string }): Promise<void>;
+}
+
+/** Each result carries what was done to the power and how many requests that took, for the record. */
+export interface Effects {
+  powerActions: PowerAction[];
+  bmcRequests: { total: number; powerPolls: number };
+}
+
+/** On the queue `pitstop-site-<site>`; whatever touches hardware. */
+export interface SiteActivities {
+  /** Identity compared, boot state and home's answers read, fsynced in the site's journal. Writes nothing to the target. */
+  captureSnapshot(input: { plan: SessionPlan }): Promise<Effects & { snapshot: BootSnapshot; notes: string[] }>;
+  /** The image's files are in the site's cache, with matching digests. */
+  stageImage(input: { plan: SessionPlan }): Promise<{ fetchedBytes: number }>;
+  /** The boot server serves the session's script and the override is set and read back. */
+  armTarget(input: { plan: SessionPlan; epoch: number; wasOff: boolean }): Promise<Effects>;
+  /** The target is off. `home`: its own system runs (graceful, with deadline and policy). `image`: the image runs. */
+  ensureOff(input: {
+    plan: SessionPlan;
+    running: "home" | "image";
+    why: string;
+  }): Promise<Effects & { tookMs: number }>;
+  /** The target is on. With `epoch`: armed, read back while it was off, before the power-on. */
+  ensureOn(input: { plan: SessionPlan; epoch: number | null; wasOff: boolean; why: string }): Promise<Effects>;
+  /** What is known of a boot that made no contact. */
+  diagnoseBoot(input: { plan: SessionPlan }): Promise<Effects & { diagnosis: BootDiagnosis }>;
+  /** The task has been run by the agent. Heartbeats while the agent works. */
+  offerTask(input: { plan: SessionPlan; task: PlannedTask }): Promise<TaskResult>;
+  /** Override, media and boot order are those of the snapshot; the boot server serves home; the agent's token is void. */
+  restoreBoot(input: { plan: SessionPlan; snapshot: BootSnapshot }): Promise<Effects & { notes: string[] }>;
+  /** Compares with the snapshot and waits for the home check's proof. */
+  verifyHome(input: {
+    plan: SessionPlan;
+    snapshot: BootSnapshot;
+    /** A verified power-off lies between: without one, only an unchanged boot id is proof. */
+    rebooted: boolean;
+  }): Promise<Effects & { verdict: HomeVerdict }>;
+  /** The site has forgotten the session and the BMC's session is closed. */
+  closeSite(input: { plan: SessionPlan }): Promise<Effects>;
+}

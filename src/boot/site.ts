@@ -1,0 +1,93 @@
+import type { AgentTask, DoneRequest, HelloRequest, ResultRequest } from "../domain/agent.js";
+import type { BootDiagnosis, SessionPlan, TaskResult } from "../domain/session.js";
+import type { BootSnapshot } from "../domain/snapshot.js";
+
+/**
+ * What a site remembers of one target while a session is open on it: one fsynced JSON file of the journal.
+ * Rebuilt by the session when it is lost: every activity carries its whole plan.
+ */
+export interface SiteEntry {
+  target: string;
+  session: string;
+  runId: string;
+  plan: SessionPlan;
+  /** Never replaced while it is there (promise 2). */
+  snapshot: BootSnapshot | null;
+  /** ISO 8601. After it the site serves home whatever else it remembers. */
+  absoluteDeadline: string;
+  /** Present from `publish` to `withdraw`: the target is served the session's script. */
+  boot: SiteBoot | null;
+  /** Results of tasks by task id, kept until the entry is closed so that a re-offered task is answered at once. */
+  results: Record<string, TaskResult>;
+}
+
+export interface SiteBoot {
+  /** Which arming this is: 1, 2, … Contacts of an earlier one are void. */
+  epoch: number;
+  wasOff: boolean;
+  /** Nonces minted for this epoch, newest last; at most 16. Files below them may be fetched until the hello. */
+  nonces: { nonce: string; mintedAt: string }[];
+  /** Unguessable path segment of media URLs. */
+  mediaSegment: string;
+  scriptFetchedAt: string | null;
+  kernelFetchedAt: string | null;
+  initrdFetchedAt: string | null;
+  /** Set by the hello; a hello with another boot id revokes. */
+  bootId: string | null;
+  spentNonce: string | null;
+  helloAt: string | null;
+  revoked: boolean;
+  done: DoneRequest | null;
+}
+
+/** What the site tells the session: implemented over Temporal by the worker, by a recorder in tests. */
+export interface SessionLink {
+  hello(entry: SiteEntry, request: HelloRequest): Promise<void>;
+  done(entry: SiteEntry, request: DoneRequest, results: TaskResult[]): Promise<void>;
+  rebooted(entry: SiteEntry, bootId: string, how: string): Promise<void>;
+  /** Whether the session is open at Temporal: only then is the agent's lease extended (promise 4). Throws when Temporal cannot be asked. */
+  isAlive(entry: SiteEntry): Promise<boolean>;
+  /** Live progress for people. Never waits, never throws. */
+  progress(entry: SiteEntry, event: SiteProgress): void;
+}
+
+export type SiteProgress =
+  | { what: "script-fetched" | "kernel-fetched" | "initrd-fetched" | "hello" | "lost" }
+  | { what: "task"; task: string; message: string; percent: number | null }
+  | { what: "log"; task: string; bytes: number };
+
+/** The site's boot server and agent gateway, as the activities use them. Each method ensures a state. */
+export interface Site {
+  /** Ensures an entry for the session; returns the one that is there. `busy` if another session has an open one. */
+  open(plan: SessionPlan, runId: string): Promise<SiteEntry>;
+  entry(target: string): SiteEntry | null;
+  entries(): SiteEntry[];
+  /** Get-or-create: returns the snapshot that is kept, fsynced, which may be an earlier one. */
+  keepSnapshot(target: string, session: string, snapshot: BootSnapshot): Promise<BootSnapshot>;
+  /** Ensures that the image's files are in the cache with matching digests. Returns bytes fetched (0: all were there). */
+  stage(plan: SessionPlan, onProgress: (bytes: number) => void, signal: AbortSignal): Promise<{ fetchedBytes: number }>;
+  /** Ensures that the target is served the session's boot script, as arming number `epoch`. Returns URLs for the control. */
+  publish(
+    target: string,
+    session: string,
+    epoch: number,
+    wasOff: boolean,
+  ): Promise<{ httpBootUri: string; scriptUrl: string; mediaUrl: string }>;
+  /** Ensures that the target is served its way home and that its agent's token is void. */
+  withdraw(target: string, session: string): Promise<void>;
+  /** Forgets the entry: the session has ended. */
+  close(target: string, session: string): Promise<void>;
+  /** What was seen of the boot so far. */
+  contacts(target: string): Pick<BootDiagnosis, "scriptFetched" | "kernelFetched" | "initrdFetched">;
+
+  /**
+   * Active mode: hands the task to the agent and resolves with its result. Idempotent by task id: a result that is
+   * there already is returned at once. Aborting `signal` tells the agent to stop the task (status `cancelled`).
+   */
+  offer(target: string, session: string, task: AgentTask, signal: AbortSignal): Promise<TaskResult>;
+  /** Tells the agent that its work is over and what to do with the power; resolves when it took the word, or after `waitMs`. */
+  finish(target: string, session: string, power: "off" | "reboot" | "stay", waitMs: number): Promise<boolean>;
+}
+
+/** Turns what the agent sent into what the history keeps. */
+export type KeepResult = (task: { id: string; name: string }, result: ResultRequest) => Promise<TaskResult>;

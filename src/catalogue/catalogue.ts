@@ -1,0 +1,38 @@
+import type { CatalogueDocument, Kind } from "../domain/documents.js";
+import type { SessionRecord } from "../domain/record.js";
+import type { BootSnapshot } from "../domain/snapshot.js";
+
+export type DocumentOf<K extends Kind> = Extract<CatalogueDocument, { kind: K }>;
+
+/** Targets, images, actions, open boot snapshots and session records. */
+export interface Catalogue {
+  /** Refuses two names for one machine: same UUID, same MAC address, or same BMC and system (promise 11). */
+  apply(document: CatalogueDocument): Promise<"created" | "changed" | "unchanged">;
+  get<K extends Kind>(kind: K, name: string): Promise<DocumentOf<K> | null>;
+  /** `selector`: labels that must all match. Ordered by name. */
+  list<K extends Kind>(kind: K, selector?: Record<string, string>): Promise<DocumentOf<K>[]>;
+  /** Refused while something uses it: an action's image, a target with an open snapshot. */
+  delete(kind: Kind, name: string): Promise<void>;
+
+  /** Get-or-create (promise 2): while a snapshot of the target is open, that one is returned and nothing is replaced. */
+  keepSnapshot(snapshot: BootSnapshot): Promise<BootSnapshot>;
+  openSnapshot(target: string): Promise<BootSnapshot | null>;
+  openSnapshots(): Promise<BootSnapshot[]>;
+  /** Ends the snapshot: the session that owned it (or adopted it) has proved the target home, or a person released it. */
+  closeSnapshot(target: string): Promise<void>;
+
+  /** Inserts or replaces by session id. */
+  putRecord(record: SessionRecord): Promise<void>;
+  getRecord(session: string): Promise<SessionRecord | null>;
+  /** Newest first. */
+  listRecords(filter: { target?: string; open?: boolean; limit?: number }): Promise<SessionRecord[]>;
+
+  /** Remembers the answer to an idempotent POST; returns the one that is there. Kept for a day. */
+  once(
+    key: string,
+    fingerprint: string,
+    answer: () => Promise<unknown>,
+  ): Promise<{ answer: unknown; replayed: boolean }>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}

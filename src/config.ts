@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
+import { parse as parseYaml } from "yaml";
+import { z } from "zod";
+import { PitstopError } from "./domain/errors.js";
+
+/** `host:port`; an empty host or `*` is every address. */
+const Listen = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]*|\*):\d{1,5}$/, "give host:port, for example 127.0.0.1:8480")
+  .transform((text) => {
+    const at = text.lastIndexOf(":");
+    const host = text.slice(0, at).replace(/^\[|\]$/g, "");
+    return { host: host === "" || host === "*" ? "0.0.0.0" : host, port: Number(text.slice(at + 1)) };
+  });
+export type Listen = z.infer<typeof Listen>;
+
+const Origin = z
+  .string()
+  .regex(/^https?:\/\/[^/\s]+\/?$/, "give an origin such as http://10.0.2.2:8481, without a path")
+  .transform((text) => text.replace(/\/$/, ""));
+
+/**
+ * Every setting. The key in `pitstop.yaml` is the name in lower case without `PITSTOP_` (`site_listen`); the
+ * environment wins. Connection settings of Temporal are Temporal's own (`TEMPORAL_ADDRESS`, profiles).
+ */
+const Settings = z.object({
+  /** Folder of all state. */
+  PITSTOP_DATA: z.string().min(1).default(".pitstop"),
+  /** Operators' listener: console and REST. */
+  PITSTOP_LISTEN: Listen.prefault("127.0.0.1:8480"),
+  /** Targets' listener, plain HTTP: boot files only. */
+  PITSTOP_SITE_LISTEN: Listen.prefault("0.0.0.0:8481"),
+  /** Targets' listener, TLS: boot files, media, agent. */
+  PITSTOP_SITE_TLS_LISTEN: Listen.prefault("0.0.0.0:8482"),
+  /** How targets reach the plain listener. Default: this machine's name and the listener's port. */
+  PITSTOP_SITE_URL: Origin.optional(),
+  /** How targets reach the TLS listener. */
+  PITSTOP_SITE_TLS_URL: Origin.optional(),
+  /** How BMCs reach the TLS (or plain) listener for virtual media. Default: the TLS URL. */
+  PITSTOP_SITE_BMC_URL: Origin.optional(),
+  /** The CLI's server. */
+  PITSTOP_URL: Origin.optional(),
+  PITSTOP_TOKEN: z.string().min(16).optional(),
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, "give a postgres:// URL")
+    .optional(),
+  /** This site's name; its queue is `pitstop-site-<name>`. */
+  PITSTOP_SITE: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
+    .default("default"),
+  PITSTOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+});
+export type Config = Omit<z.infer<typeof Settings>, "PITSTOP_DATA"> & { PITSTOP_DATA: string };
+
+/** Reads `pitstop.yaml` (in the working folder, or where `PITSTOP_CONFIG` says) and the environment, once. */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.cwd()): Config {
+  const file = env.PITSTOP_CONFIG ?? join(cwd, "pitstop.yaml");
+  const fromFile = existsSync(file) ? readYamlSettings(file) : {};
+  if (env.PITSTOP_CONFIG && !existsSync(file)) {
+    throw new PitstopError("invalid", `PITSTOP_CONFIG names ${file}, which does not exist; correct or unset it.`);
+  }
+  const known = Object.keys(Settings.shape);
+  const given: Record<string, unknown> = { ...fromFile };
+  for (const key of known) if (env[key] !== undefined && env[key] !== "") given[key] = env[key];
+  const parsed = Settings.safeParse(given);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const key = String(issue?.path[0] ?? "");
+    throw new PitstopError("invalid", `The setting ${key} is not usable: ${issue?.message}.`);
+  }
+  const data = parsed.data.PITSTOP_DATA;
+  return { ...parsed.data, PITSTOP_DATA: isAbsolute(data) ? data : resolve(cwd, data) };
+}
+
+function readYamlSettings(file: string): Record<string, unknown> {
+  let content: unknown;
+  try {
+    content = parseYaml(readFileSync(file, "utf8")) ?? {};
+  } catch (error) {
+    throw new PitstopError("invalid", `${file} is not valid YAML: ${(error as Error).message.split("\n")[0]}`);
+  }
+  if (typeof content !== "object" || Array.isArray(content)) {
+    throw new PitstopError("invalid", `${file} must be a mapping of settings, for example "listen: 127.0.0.1:8480".`);
+  }
+  const settings: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(content as Record<string, unknown>)) {
+    const name = key === "database_url" ? "DATABASE_URL" : `PITSTOP_${key.toUpperCase()}`;
+    if (!(name in Settings.shape)) {
+      throw new PitstopError(
+        "invalid",
+        `${file} has the setting "${key}", which does not exist; docs/running.md lists them.`,
+      );
+    }
+    settings[name] = String(value);
+  }
+  return settings;
+}
+
+/** The state folder's parts, made with mode 0700. */
+export function dataFolder(config: Config, ...parts: string[]): string {
+  const path = join(config.PITSTOP_DATA, ...parts);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return path;
+}

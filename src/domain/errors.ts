@@ -1,0 +1,45 @@
+/**
+ * The few error codes of Pitstop. Each is chosen by what its reader will do next:
+ *
+ * | code | what the reader does | HTTP |
+ * |---|---|---|
+ * | `invalid` | corrects the input | 400 |
+ * | `unauthorized` | brings the right token or password | 401 |
+ * | `notFound` | names something that exists | 404 |
+ * | `busy` | waits for, or ends, the session that holds the target | 409 |
+ * | `conflict` | looks at what is there already | 409 |
+ * | `refused` | changes the target, or the request: Pitstop will not do this as things are | 422 |
+ * | `unreachable` | waits, or repairs the way there: the same call may go through later | 503 |
+ * | `internal` | reports a defect | 500 |
+ */
+export const ERROR_CODES = [
+  "invalid",
+  "unauthorized",
+  "notFound",
+  "busy",
+  "conflict",
+  "refused",
+  "unreachable",
+  "internal",
+] as const;
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** A problem told in one sentence that says what is wrong and what to do about it. */
+export class PitstopError extends Error {
+  readonly code: ErrorCode;
+  /** Facts for logs and for problem+json; never a secret. */
+  readonly facts: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; facts?: Record<string, unknown> } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "PitstopError";
+    this.code = code;
+    this.facts = options.facts ?? {};
+  }
+}
+
+/** Whether the same call may go through later without anyone changing anything. */
+export const isRetryable = (code: ErrorCode): boolean => code === "unreachable" || code === "internal";
+
+/** The message of anything that was thrown, for a sentence that goes on. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

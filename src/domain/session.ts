@@ -1,0 +1,193 @@
+import { z } from "zod";
+import { type Limits, ParamName, ParamValue } from "./action.js";
+import { Name, Sha256 } from "./basics.js";
+import type { Outcome, Phase } from "./ids.js";
+import { Image } from "./image.js";
+import { type BootSnapshot, Difference, HomeAnswer } from "./snapshot.js";
+import { BootVia, Target } from "./target.js";
+
+/** The one argument of `maintenanceSession`. Everything else has a default. */
+export const SessionRequest = z.strictObject({
+  target: Name,
+  action: Name.optional(),
+  image: Name.optional(),
+  params: z.record(ParamName, ParamValue).default({}),
+  requestedBy: z.string().max(256).default("unknown"),
+  /** The campaign that started it, for the search attribute. */
+  campaign: z.string().max(256).optional(),
+  /** Adopts the open snapshot of a lost session and only brings the target home. */
+  restoreOnly: z.boolean().default(false),
+});
+export type SessionRequest = z.input<typeof SessionRequest>;
+
+/** The one argument of `maintenanceCampaign`. */
+export const CampaignRequest = z.strictObject({
+  targets: z.array(Name).max(10_000).optional(),
+  /** Label selector `key=value,key=value`: all must match. */
+  select: z.string().max(1024).optional(),
+  action: Name,
+  image: Name.optional(),
+  params: z.record(ParamName, ParamValue).default({}),
+  requestedBy: z.string().max(256).optional(),
+  onBusy: z.enum(["fail", "skip", "wait"]).default("fail"),
+  /** Sessions in flight at once. */
+  atOnce: z.number().int().min(1).max(500).default(20),
+});
+export type CampaignRequest = z.input<typeof CampaignRequest>;
+
+/** A task as it is frozen in the plan: its script is in the store, under its digest. */
+export const PlannedTask = z.object({
+  id: z.string(),
+  name: z.string(),
+  scriptSha256: Sha256,
+  timeoutMs: z.number().int(),
+  destructive: z.boolean(),
+  devices: z.array(z.string()),
+});
+export type PlannedTask = z.infer<typeof PlannedTask>;
+
+/** All deadlines in milliseconds. */
+export const PlannedLimits = z.object({
+  gracefulMs: z.number().int(),
+  bootMs: z.number().int(),
+  bootAttempts: z.number().int(),
+  workMs: z.number().int(),
+  leaseMs: z.number().int(),
+  homeMs: z.number().int(),
+});
+export type PlannedLimits = z.infer<typeof PlannedLimits>;
+export type { Limits };
+
+/** Target, action and image, frozen for the whole session by `planSession`. Holds references to secrets only. */
+export const SessionPlan = z.object({
+  session: z.string(),
+  workflowId: z.string(),
+  requestedBy: z.string(),
+  target: Target,
+  /** Null in a restore-only session and nowhere else. */
+  action: z
+    .object({
+      name: z.string(),
+      mode: z.enum(["active", "passive"]),
+      report: z.enum(["inventory"]).nullable(),
+      destructive: z.boolean(),
+      onReboot: z.enum(["restore", "resume"]),
+      approval: z.boolean(),
+      interactive: z.boolean(),
+      tasks: z.array(PlannedTask),
+      params: z.record(z.string(), z.string()),
+    })
+    .nullable(),
+  /** Null: the session boots no image (`reboot-only`, restore-only). */
+  image: Image.nullable(),
+  via: BootVia.nullable(),
+  grade: z.enum(["sealed", "lan"]),
+  limits: PlannedLimits,
+  /** Wall clock; after it the site serves home and the agent's lease cannot be extended. */
+  absoluteDeadline: z.string(),
+});
+export type SessionPlan = z.infer<typeof SessionPlan>;
+
+/** A failure as it is told to people: one sentence, with its code. */
+export interface Failure {
+  code: string;
+  message: string;
+}
+
+export interface PhaseTime {
+  name: Phase;
+  startedAt: string;
+  endedAt: string | null;
+}
+
+/** A power action of ours: what was done to the target, when (ISO 8601), and why. */
+export const PowerAction = z.object({ at: z.string(), what: z.string(), why: z.string() });
+export type PowerAction = z.infer<typeof PowerAction>;
+
+export const TaskResult = z.object({
+  id: z.string(),
+  name: z.string(),
+  status: z.enum(["succeeded", "failed", "timedOut", "cancelled"]),
+  exitCode: z.number().nullable(),
+  durationMs: z.number(),
+  reason: z.string().nullable(),
+  /** Digest in the store of the finding (JSON) and of the log; null when there is none. */
+  findingSha256: z.string().nullable(),
+  logSha256: z.string().nullable(),
+});
+export type TaskResult = z.infer<typeof TaskResult>;
+
+/** What was seen when the image did not make contact. */
+export const BootDiagnosis = z.object({
+  power: z.enum(["On", "Off", "unknown"]),
+  scriptFetched: z.boolean(),
+  kernelFetched: z.boolean(),
+  initrdFetched: z.boolean(),
+  homeAnswering: z.boolean(),
+  bootProgress: z.string().nullable(),
+  /** One sentence. */
+  summary: z.string(),
+});
+export type BootDiagnosis = z.infer<typeof BootDiagnosis>;
+
+/** The proof that the target is home, or why it is not. */
+export const HomeVerdict = z.object({
+  proved: z.boolean(),
+  strength: z.enum(["strong", "weak", "off", "none"]),
+  checks: z.array(HomeAnswer),
+  after: z.unknown(),
+  differences: z.array(Difference),
+  added: z.array(z.string()),
+  reason: z.string().nullable(),
+});
+export type HomeVerdict = z.infer<typeof HomeVerdict>;
+
+/** Answer of the query `status`. */
+export interface SessionStatus {
+  session: string;
+  target: string;
+  action: string | null;
+  image: string | null;
+  requestedBy: string;
+  phase: Phase;
+  phases: PhaseTime[];
+  outcome: Outcome | null;
+  /** Why the work failed, or why the session is stranded. */
+  failure: Failure | null;
+  stranded: Failure | null;
+  snapshot: BootSnapshot | null;
+  tasks: TaskResult[];
+  diagnoses: BootDiagnosis[];
+}
+
+/** Signals. Each names its session and boot, so that a late one of another session is ignored. */
+export interface HelloSignal {
+  session: string;
+  bootId: string;
+  at: string;
+  firmware: string | null;
+  uptimeSeconds: number | null;
+}
+export interface DoneSignal {
+  session: string;
+  bootId: string;
+  outcome: "succeeded" | "failed";
+  reason: string | null;
+  results: TaskResult[];
+}
+export interface RebootedSignal {
+  session: string;
+  bootId: string;
+  /** How it was seen: a second hello, a second fetch of the boot script, or home answering during the work. */
+  how: string;
+}
+
+/** Updates. */
+export interface ByPerson {
+  by: string;
+  reason?: string;
+}
+export interface SuppliedTask {
+  by: string;
+  task: PlannedTask;
+}

@@ -19,7 +19,28 @@ export interface SiteEntry {
   boot: SiteBoot | null;
   /** Results of tasks by task id, kept until the entry is closed so that a re-offered task is answered at once. */
   results: Record<string, TaskResult>;
+  ledger: SiteLedger;
 }
+
+/** What the site itself must not forget about an entry when its process dies. */
+export interface SiteLedger {
+  /** Messages that the session has not yet acknowledged, oldest first; at most 16. */
+  outbox: SiteMessage[];
+  /** Names of the tasks that were offered, by task id. */
+  offered: Record<string, string>;
+  /** ISO 8601: until then the agent may go on. Moved only when the session was confirmed alive. */
+  leaseUntil: string | null;
+  /** ISO 8601 of the last `withdraw`; null while none followed the last `publish`. */
+  withdrawnAt: string | null;
+  /** The highest arming seen: a late attempt of an earlier one is refused. */
+  lastEpoch: number;
+}
+
+/** A message to the session, kept until it was acknowledged. The session may get it twice. */
+export type SiteMessage =
+  | { kind: "hello"; request: HelloRequest }
+  | { kind: "done"; request: DoneRequest }
+  | { kind: "rebooted"; bootId: string; how: string };
 
 export interface SiteBoot {
   /** Which arming this is: 1, 2, … Contacts of an earlier one are void. */
@@ -40,7 +61,11 @@ export interface SiteBoot {
   done: DoneRequest | null;
 }
 
-/** What the site tells the session: implemented over Temporal by the worker, by a recorder in tests. */
+/**
+ * What the site tells the session: implemented over Temporal by the worker, by a recorder in tests.
+ * `hello`, `done` and `rebooted` are repeated with back-off until they resolve; they throw `PitstopError("notFound")`
+ * where the session does not exist any more, and then the site stops repeating.
+ */
 export interface SessionLink {
   hello(entry: SiteEntry, request: HelloRequest): Promise<void>;
   done(entry: SiteEntry, request: DoneRequest, results: TaskResult[]): Promise<void>;

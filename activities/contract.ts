@@ -16,6 +16,15 @@ import type { BootSnapshot } from "../src/domain/snapshot.js";
 export interface CentralActivities {
   /** Validates, fills defaults, freezes target, action and image for the whole session. */
   planSession(input: { request: SessionRequest; session: string; workflowId: string }): Promise<SessionPlan>;
+  /** The names of the targets that a campaign means, in order. */
+  planCampaign(input: {
+    targets?: string[];
+    select?: string;
+    action: string;
+    image?: string;
+  }): Promise<{ targets: string[] }>;
+  /** Waits until no session holds the target; retried by its policy. */
+  awaitFreeTarget(input: { target: string }): Promise<void>;
   /** The catalogue's copy of the boot snapshot: get-or-create. */
   keepSnapshot(input: { snapshot: BootSnapshot }): Promise<BootSnapshot>;
   /** Ensures that the record in the catalogue says this, with findings resolved from the store; tells the watchers. */
@@ -29,6 +38,9 @@ export interface Effects {
   powerActions: PowerAction[];
   bmcRequests: { total: number; powerPolls: number };
 }
+
+/** `home`: the target's own system answers. `image`: its agent spoke to the site in this arming. */
+export type Whereabouts = "off" | "home" | "image" | "unknown";
 
 /** On the queue `pitstop-site-<site>`; whatever touches hardware. */
 export interface SiteActivities {
@@ -44,6 +56,8 @@ export interface SiteActivities {
     running: "home" | "image";
     why: string;
   }): Promise<Effects & { tookMs: number }>;
+  /** Where the target is now: off, in its own system, in the image, or somewhere that cannot be told. */
+  locateTarget(input: { plan: SessionPlan; snapshot: BootSnapshot }): Promise<Effects & { where: Whereabouts }>;
   /** The target is on. With `epoch`: armed, read back while it was off, before the power-on. */
   ensureOn(input: { plan: SessionPlan; epoch: number | null; wasOff: boolean; why: string }): Promise<Effects>;
   /** What is known of a boot that made no contact. */
@@ -58,7 +72,9 @@ export interface SiteActivities {
     snapshot: BootSnapshot;
     /** A verified power-off lies between: without one, only an unchanged boot id is proof. */
     rebooted: boolean;
-  }): Promise<Effects & { verdict: HomeVerdict }>;
+    /** A shutdown was asked for and given up: how long the power is watched for a system that obeys late. */
+    watchLateOffMs: number;
+  }): Promise<Effects & { verdict: HomeVerdict; waitedMs: number }>;
   /** The site has forgotten the session and the BMC's session is closed. */
   closeSite(input: { plan: SessionPlan }): Promise<Effects>;
 }

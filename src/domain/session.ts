@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type Limits, ParamName, ParamValue } from "./action.js";
 import { Name, Sha256 } from "./basics.js";
-import type { Outcome, Phase } from "./ids.js";
+import type { Ending, Outcome, Phase } from "./ids.js";
 import { Image } from "./image.js";
 import { type BootSnapshot, Difference, HomeAnswer } from "./snapshot.js";
 import { BootVia, Target } from "./target.js";
@@ -163,6 +163,8 @@ export interface SessionStatus {
 /** Signals. Each names its session and boot, so that a late one of another session is ignored. */
 export interface HelloSignal {
   session: string;
+  /** Which arming made this contact. */
+  epoch: number;
   bootId: string;
   at: string;
   firmware: string | null;
@@ -170,6 +172,7 @@ export interface HelloSignal {
 }
 export interface DoneSignal {
   session: string;
+  epoch: number;
   bootId: string;
   outcome: "succeeded" | "failed";
   reason: string | null;
@@ -177,6 +180,7 @@ export interface DoneSignal {
 }
 export interface RebootedSignal {
   session: string;
+  epoch: number;
   bootId: string;
   /** How it was seen: a second hello, a second fetch of the boot script, or home answering during the work. */
   how: string;
@@ -187,7 +191,28 @@ export interface ByPerson {
   by: string;
   reason?: string;
 }
+/** A task for a session that works in active mode; `last` ends an interactive session when it is done. */
 export interface SuppliedTask {
   by: string;
-  task: PlannedTask;
+  task: PlannedTask | null;
+  last: boolean;
+}
+
+/** What a session's workflow returns, and what it tells its campaign when it ends or is announced stranded. */
+export interface SessionSummary {
+  session: string;
+  target: string;
+  outcome: Outcome | null;
+  ending: Ending;
+  untouched: boolean;
+  failure: Failure | null;
+  stranded: Failure | null;
+}
+
+/** What a campaign's workflow returns, and its query `status`. */
+export interface CampaignSummary {
+  waiting: string[];
+  running: string[];
+  skipped: string[];
+  ended: SessionSummary[];
 }

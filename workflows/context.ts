@@ -1,0 +1,155 @@
+import {
+  ActivityCancellationType,
+  CancellationScope,
+  type CancelledFailure,
+  isCancellation,
+  proxyActivities,
+  proxyLocalActivities,
+  sleep,
+} from "@temporalio/workflow";
+import type { CentralActivities, SiteActivities } from "../activities/contract.js";
+import { CENTRAL_QUEUE, siteQueue } from "../src/domain/ids.js";
+import type { SessionPlan } from "../src/domain/session.js";
+import type { Logbook } from "./logbook.js";
+import type { Interrupt, Mailbox } from "./messages.js";
+
+/** Failures that no repetition mends: a person must change something first. A 401 above all (lock-outs). */
+const FINAL = ["invalid", "unauthorized", "notFound", "busy", "conflict", "refused"];
+
+/** Central work is short: local activities, so that it costs one event and no hop. */
+export const central = proxyLocalActivities<CentralActivities>({
+  startToCloseTimeout: "20s",
+  // A local activity that fails for longer would hold the workflow task; what must not be lost is tried by `patient`.
+  retry: { initialInterval: "100ms", maximumInterval: "2s", maximumAttempts: 5, nonRetryableErrorTypes: FINAL },
+});
+
+/** The same activities for what must not be lost while the catalogue is away: up to a day. */
+export const patient = proxyActivities<CentralActivities>({
+  taskQueue: CENTRAL_QUEUE,
+  startToCloseTimeout: "30s",
+  scheduleToCloseTimeout: "24h",
+  retry: { initialInterval: "1s", maximumInterval: "1m", nonRetryableErrorTypes: FINAL },
+});
+
+export interface SiteCall {
+  /** One line for the Temporal UI, up to 200 bytes. */
+  summary: string;
+  /** Bound of one attempt, milliseconds. */
+  limitMs: number;
+  /** Attempts; a control that is away for a moment is the normal case. */
+  attempts?: number;
+}
+
+export type AtSite = <K extends keyof SiteActivities>(
+  name: K,
+  input: Parameters<SiteActivities[K]>[0],
+  call: SiteCall,
+) => ReturnType<SiteActivities[K]>;
+
+/** Calls an activity of the target's site. Its cancellation is waited for, so that no write to a BMC is left behind. */
+export function siteCalls(plan: SessionPlan): AtSite {
+  const proxy = proxyActivities<SiteActivities>({
+    taskQueue: siteQueue(plan.target.site),
+    startToCloseTimeout: "5m",
+  });
+  return ((name: keyof SiteActivities, input: never, call: SiteCall) =>
+    proxy[name].executeWithOptions(
+      {
+        summary: call.summary,
+        startToCloseTimeout: call.limitMs,
+        // A site that nobody serves announces itself instead of waiting for ever.
+        scheduleToStartTimeout: "5m",
+        // Four missed beats of a site that died, or a machine that stalled for as long.
+        heartbeatTimeout: "20s",
+        cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        retry: {
+          initialInterval: "500ms",
+          maximumInterval: "15s",
+          maximumAttempts: call.attempts ?? 5,
+          nonRetryableErrorTypes: FINAL,
+        },
+      },
+      [input],
+    )) as AtSite;
+}
+
+/** The work was cut short. */
+export class Interrupted extends Error {
+  constructor(readonly by: Interrupt) {
+    super(by.kind);
+    this.name = "Interrupted";
+  }
+}
+
+/** Lets messages cut the work short, and nothing else: the way home is never interrupted. */
+export class Interrupts {
+  private cause: Interrupt | null = null;
+  private scope: CancellationScope | null = null;
+
+  raise(cause: Interrupt): void {
+    this.cause ??= cause;
+    this.scope?.cancel();
+  }
+
+  /** Forgets an interrupt that was dealt with, so that the work may go on. */
+  clear(): void {
+    this.cause = null;
+  }
+
+  /** Runs `work` until it ends, is interrupted, or has taken `limitMs`; cancelled parts are waited for. */
+  async during<T>(limitMs: number | null, work: () => Promise<T>): Promise<T> {
+    if (this.cause) throw new Interrupted(this.cause);
+    const timer = new CancellationScope();
+    try {
+      return await CancellationScope.cancellable(async () => {
+        this.scope = CancellationScope.current();
+        if (limitMs !== null) {
+          timer
+            .run(() => sleep(limitMs))
+            .then(
+              () => this.raise({ kind: "deadline" }),
+              () => undefined,
+            );
+        }
+        return await work();
+      });
+    } catch (error) {
+      if (isCancellation(error)) throw new Interrupted(this.cause ?? cancelledFromOutside(error as CancelledFailure));
+      throw error;
+    } finally {
+      this.scope = null;
+      timer.cancel();
+    }
+  }
+}
+
+/** Cancel in the Temporal UI means abort. */
+const cancelledFromOutside = (_: CancelledFailure): Interrupt => ({
+  kind: "abort",
+  by: "a cancellation in Temporal",
+  reason: "",
+});
+
+/** What the parts of a session share. */
+export interface SessionContext {
+  readonly plan: SessionPlan;
+  readonly log: Logbook;
+  readonly mail: Mailbox;
+  readonly site: AtSite;
+  readonly interrupts: Interrupts;
+  readonly leg: Leg;
+}
+
+/** Where the target is on its way, as far as the session knows. */
+export interface Leg {
+  /** Which arming: 0 before the first. Contacts of an earlier one are void. */
+  epoch: number;
+  /** A power-off was verified since departure: home's next answer must come from a new boot. */
+  verifiedOff: boolean;
+  /** The target's own system was asked to shut down. */
+  shutdownAsked: boolean;
+  /** The power-on that brings the target home was sent: whatever runs now may be home, and is never forced off. */
+  sentHome: boolean;
+  /** Known from the last step; null: only a look tells. */
+  running: "off" | "image" | null;
+}

@@ -1,0 +1,104 @@
+import { ApplicationFailure, condition } from "@temporalio/workflow";
+import type { HelloSignal } from "../src/domain/session.js";
+import type { SessionContext } from "./context.js";
+
+const MINUTE = 60_000;
+
+/**
+ * Away: the image is staged and armed, the target's own system goes down, and the image makes contact.
+ *
+ * | step | state it ensures | undone by the way home's |
+ * |---|---|---|
+ * | stage | the image's files are in the site's cache | nothing: a cache |
+ * | arm | the override is set, the site serves the session's script | `restoreBoot` |
+ * | off | the target's own system has shut down | `ensureOn` |
+ * | on | the target runs, armed | `ensureOff` |
+ */
+export async function depart(ctx: SessionContext): Promise<void> {
+  const { plan, log, site, leg } = ctx;
+  log.enter("staging");
+  await site(
+    "stageImage",
+    { plan },
+    { summary: `Stage ${plan.image?.name} at ${plan.target.site}`, limitMs: 60 * MINUTE },
+  );
+  for (let attempt = 1; ; attempt++) {
+    const hello = await bootImage(ctx, attempt);
+    if (hello) return;
+    const { diagnosis } = log.count(
+      await site("diagnoseBoot", { plan }, { summary: "Why was there no contact?", limitMs: 2 * MINUTE }),
+    );
+    log.diagnoses.push(diagnosis);
+    leg.running = null;
+    if (attempt >= plan.limits.bootAttempts) {
+      throw ApplicationFailure.nonRetryable(
+        `The image made no contact in ${attempt} boot${attempt === 1 ? "" : "s"}: ${diagnosis.summary}`,
+        "noContact",
+      );
+    }
+  }
+}
+
+/** Arms, takes the target down and boots it; the hello, or null when there was none in time. */
+export async function bootImage(ctx: SessionContext, attempt: number): Promise<HelloSignal | null> {
+  const { plan, log, site, leg, mail } = ctx;
+  const wasOff = log.snapshot?.state.power === "Off";
+  const nth = attempt === 1 ? "" : ` (attempt ${attempt})`;
+  log.enter("arming");
+  // Pushed before the act: from here on the way home disarms, whatever becomes of this call.
+  log.untouched = false;
+  leg.epoch += 1;
+  mail.hello = null;
+  mail.done = null;
+  const epoch = leg.epoch;
+  // Arm first: a refusal then costs no downtime.
+  log.count(await site("armTarget", { plan, epoch, wasOff }, { summary: `Arm${nth}`, limitMs: 5 * MINUTE }));
+  log.enter("rebooting");
+  await shutDown(ctx, `boot ${plan.image?.name}${nth}`);
+  leg.running = null;
+  log.count(
+    await site(
+      "ensureOn",
+      { plan, epoch, wasOff, why: `boot ${plan.image?.name}${nth}` },
+      { summary: `Power on, armed${nth}`, limitMs: 5 * MINUTE },
+    ),
+  );
+  const waitMs = plan.limits.bootMs * attempt;
+  const heard = await condition(() => mail.hello?.epoch === epoch, waitMs);
+  const hello = mail.hello as HelloSignal | null;
+  if (!heard || !hello) return null;
+  leg.running = "image";
+  const onAt = log.lastPowerOnAt();
+  if (onAt !== null) log.spentByMachine(Date.parse(hello.at) - onAt);
+  return hello;
+}
+
+/** Ensures that the target is off, asking its own system kindly where that is what runs. */
+export async function shutDown(ctx: SessionContext, why: string): Promise<void> {
+  const { plan, log, site, leg } = ctx;
+  const snapshot = log.snapshot;
+  if (!snapshot) throw ApplicationFailure.nonRetryable("A shutdown without a boot snapshot was attempted.", "internal");
+  const first = leg.epoch <= 1 && !leg.verifiedOff;
+  const where = first
+    ? snapshot.state.power === "Off"
+      ? "off"
+      : "home"
+    : log.count(
+        await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }),
+      ).where;
+  if (where === "home") leg.shutdownAsked = true;
+  const running = where === "home" ? "home" : "image";
+  const off = log.count(
+    await site(
+      "ensureOff",
+      { plan, running, why },
+      {
+        summary: running === "home" ? "Shut the target's system down" : "Power off",
+        limitMs: plan.limits.gracefulMs + 5 * MINUTE,
+      },
+    ),
+  );
+  log.spentByMachine(off.tookMs);
+  leg.verifiedOff = leg.verifiedOff || snapshot.state.power === "On";
+  leg.running = "off";
+}

@@ -1,0 +1,3 @@
+/** What the workflow worker registers. */
+export { maintenanceCampaign } from "./maintenanceCampaign.js";
+export { maintenanceSession } from "./maintenanceSession.js";

@@ -1,0 +1,194 @@
+import { ApplicationFailure, setCurrentDetails, upsertSearchAttributes } from "@temporalio/workflow";
+import type { Effects } from "../activities/contract.js";
+import type { Ending, Outcome, Phase } from "../src/domain/ids.js";
+import type { SessionRecord } from "../src/domain/record.js";
+import type {
+  BootDiagnosis,
+  Failure,
+  HomeVerdict,
+  PhaseTime,
+  PowerAction,
+  SessionPlan,
+  SessionRequest,
+  SessionStatus,
+  SessionSummary,
+  TaskResult,
+} from "../src/domain/session.js";
+import type { BootSnapshot, BootState } from "../src/domain/snapshot.js";
+import { OUTCOME, PHASE } from "./attributes.js";
+
+const now = (): string => new Date().toISOString();
+
+/** What a session writes down: the source of its record, its status and its search attributes. */
+export class Logbook {
+  readonly startedAt = now();
+  plan: SessionPlan | null = null;
+  snapshot: BootSnapshot | null = null;
+  outcome: Outcome | null = null;
+  ending: Ending | null = null;
+  /** Nothing has been written to the target, nor asked of it. */
+  untouched = true;
+  failure: Failure | null = null;
+  stranded: Failure | null = null;
+  released: { by: string; reason: string } | null = null;
+  verdict: HomeVerdict | null = null;
+  readonly tasks: TaskResult[] = [];
+  readonly diagnoses: BootDiagnosis[] = [];
+  readonly notes: string[] = [];
+  private readonly phases: PhaseTime[] = [];
+  private readonly powerActions: PowerAction[] = [];
+  private readonly bmcRequests = { total: 0, powerPolls: 0 };
+  /** Time that was the machine's own: shutting down, booting, working. Milliseconds. */
+  private machineMs = 0;
+
+  constructor(
+    readonly session: string,
+    readonly workflowId: string,
+    private readonly request: SessionRequest,
+  ) {}
+
+  get phase(): Phase {
+    return this.phases.at(-1)?.name ?? "planning";
+  }
+
+  enter(phase: Phase): void {
+    if (this.phases.at(-1)?.name === phase) return;
+    const at = now();
+    const last = this.phases.at(-1);
+    if (last) last.endedAt = at;
+    const final = phase === "restored" || phase === "released";
+    this.phases.push({ name: phase, startedAt: at, endedAt: final ? at : null });
+    upsertSearchAttributes([
+      { key: PHASE, value: phase },
+      ...(this.outcome ? [{ key: OUTCOME, value: this.outcome }] : []),
+    ]);
+    this.tell();
+  }
+
+  /** Adds what a site activity did, and returns its result. */
+  count<T extends Effects>(effects: T): T {
+    this.powerActions.push(...effects.powerActions);
+    this.bmcRequests.total += effects.bmcRequests.total;
+    this.bmcRequests.powerPolls += effects.bmcRequests.powerPolls;
+    return effects;
+  }
+
+  spentByMachine(ms: number): void {
+    this.machineMs += Math.max(0, ms);
+  }
+
+  /** When the last power-on was sent; the machine's boot is counted from there. */
+  lastPowerOnAt(): number | null {
+    const on = this.powerActions.findLast((action) => action.what === "On");
+    return on ? Date.parse(on.at) : null;
+  }
+
+  summary(): SessionSummary {
+    return {
+      session: this.session,
+      target: this.request.target,
+      outcome: this.outcome,
+      ending: this.ending ?? "stranded",
+      untouched: this.untouched,
+      failure: this.failure,
+      stranded: this.stranded,
+    };
+  }
+
+  status(): SessionStatus {
+    return {
+      session: this.session,
+      target: this.request.target,
+      action: this.plan?.action?.name ?? this.request.action ?? null,
+      image: this.plan?.image?.name ?? this.request.image ?? null,
+      requestedBy: this.plan?.requestedBy ?? this.request.requestedBy ?? "unknown",
+      phase: this.phase,
+      phases: this.phases,
+      outcome: this.outcome,
+      failure: this.failure,
+      stranded: this.stranded,
+      snapshot: this.snapshot,
+      tasks: this.tasks,
+      diagnoses: this.diagnoses,
+    };
+  }
+
+  record(): Omit<SessionRecord, "findings"> {
+    const ended = this.ending !== null && this.ending !== "stranded";
+    const verdict = this.verdict;
+    return {
+      session: this.session,
+      workflowId: this.workflowId,
+      target: this.request.target,
+      action: this.plan?.action?.name ?? this.request.action ?? null,
+      image: this.plan?.image?.name ?? null,
+      site: this.plan?.target.site ?? null,
+      campaign: this.request.campaign ?? null,
+      requestedBy: this.plan?.requestedBy ?? this.request.requestedBy ?? "unknown",
+      startedAt: this.startedAt,
+      endedAt: ended ? now() : null,
+      phase: this.phase,
+      outcome: this.outcome,
+      ending: this.ending,
+      untouched: this.untouched,
+      failure: this.failure,
+      stranded: this.stranded,
+      released: this.released,
+      phases: this.phases,
+      restore: {
+        before: this.snapshot?.state ?? null,
+        after: (verdict?.after as BootState | undefined) ?? null,
+        differences: verdict?.differences ?? [],
+        added: verdict?.added ?? [],
+      },
+      home: {
+        proved: verdict?.proved ?? false,
+        strength: verdict?.strength ?? "none",
+        before: this.snapshot?.home ?? [],
+        checks: verdict?.checks ?? [],
+        reason: verdict?.reason ?? null,
+      },
+      tasks: this.tasks,
+      diagnoses: this.diagnoses,
+      powerActions: this.powerActions,
+      notes: this.notes,
+      bmcRequests: this.bmcRequests,
+      overheadMs: ended ? Math.max(0, Date.now() - Date.parse(this.startedAt) - this.machineMs) : null,
+    };
+  }
+
+  /** The story so far, for the Temporal UI's «current details». Markdown. */
+  private tell(): void {
+    const rows = this.phases.map(
+      (p) => `| ${p.name} | ${p.startedAt.slice(11, 19)} | ${p.endedAt ? seconds(p.startedAt, p.endedAt) : "…"} |`,
+    );
+    const facts = [
+      this.outcome ? `Outcome of the work: **${this.outcome}**.` : "",
+      this.failure ? `${this.failure.message}` : "",
+      this.stranded
+        ? `**Stranded.** ${this.stranded.message} Send the update \`retryRestore\` or \`releaseTarget\`.`
+        : "",
+    ].filter(Boolean);
+    setCurrentDetails(
+      [
+        `**${this.request.target}**: ${this.status().action ?? "restore only"}, now *${this.phase}*`,
+        ...facts,
+        ["| phase | since (UTC) | took |", "|---|---|---|", ...rows].join("\n"),
+      ].join("\n\n"),
+    );
+  }
+}
+
+const seconds = (from: string, to: string): string => `${((Date.parse(to) - Date.parse(from)) / 1000).toFixed(1)} s`;
+
+/** The failure as people are told it: the innermost sentence that an activity or the workflow gave, with its code. */
+export function failureOf(error: unknown): Failure {
+  let current: unknown = error;
+  let best: Failure = { code: "internal", message: error instanceof Error ? error.message : String(error) };
+  for (let depth = 0; depth < 10 && current instanceof Error; depth++) {
+    if (current instanceof ApplicationFailure) return { code: current.type ?? "internal", message: current.message };
+    best = { code: current.name === "TimeoutFailure" ? "unreachable" : best.code, message: current.message };
+    current = current.cause;
+  }
+  return best;
+}

@@ -1,0 +1,204 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  upsertSearchAttributes,
+  workflowInfo,
+} from "@temporalio/workflow";
+import { sessionWorkflowId } from "../src/domain/ids.js";
+import type { Failure, SessionRequest, SessionSummary } from "../src/domain/session.js";
+import type { BootSnapshot } from "../src/domain/snapshot.js";
+import { ACTION, CAMPAIGN, SITE, TARGET } from "./attributes.js";
+import { central, Interrupted, Interrupts, type SessionContext, siteCalls } from "./context.js";
+import { bootImage, depart, shutDown } from "./departure.js";
+import { failureOf, Logbook } from "./logbook.js";
+import { listen } from "./messages.js";
+import { announce, bringHome } from "./wayHome.js";
+import { work } from "./work.js";
+
+/**
+ * One departure and one return of one target. Its workflow id `maintenance/<target>` is the target's lock.
+ *
+ * planning → waiting → capturing → staging → arming → rebooting → working → restoring → verifying
+ *          → restored | stranded | released
+ *
+ * Up to the boot snapshot nothing is written to anything, and a failure ends the session `restored`, untouched. From
+ * then on every way leads through `bringHome`.
+ */
+export async function maintenanceSession(request: SessionRequest): Promise<SessionSummary> {
+  refuseUnusableStart(request);
+  const info = workflowInfo();
+  const session = info.firstExecutionRunId;
+  const log = new Logbook(session, info.workflowId, request);
+  const interrupts = new Interrupts();
+  const leg: SessionContext["leg"] = {
+    epoch: 0,
+    verifiedOff: false,
+    shutdownAsked: false,
+    sentHome: false,
+    running: null,
+  };
+  const mail = listen({
+    session,
+    epoch: () => leg.epoch,
+    status: () => log.status(),
+    interrupt: (cause) => interrupts.raise(cause),
+  });
+
+  log.enter("planning");
+  // The one failure that leaves the workflow: there is no target yet that it could concern.
+  const plan = await central.planSession({ request, session, workflowId: info.workflowId });
+  log.plan = plan;
+  upsertSearchAttributes([
+    { key: TARGET, value: plan.target.name },
+    { key: SITE, value: plan.target.site },
+    ...(plan.action ? [{ key: ACTION, value: plan.action.name }] : []),
+    ...(request.campaign ? [{ key: CAMPAIGN, value: request.campaign }] : []),
+  ]);
+  const ctx: SessionContext = { plan, log, mail, site: siteCalls(plan), interrupts, leg };
+
+  let snapshot: BootSnapshot;
+  try {
+    await interrupts.during(null, () => waitForApproval(ctx));
+    snapshot = await interrupts.during(null, () => capture(ctx));
+  } catch (error) {
+    return await CancellationScope.nonCancellable(() => endUntouched(ctx, error));
+  }
+
+  try {
+    if (plan.action) await awayAndBack(ctx);
+  } catch (error) {
+    concludeWork(ctx, error);
+  }
+  return await CancellationScope.nonCancellable(async () => {
+    await bringHome(ctx, snapshot);
+    return await close(ctx);
+  });
+}
+
+/** The work of the session, wherever it ends: everything that may fail without the target being lost. */
+async function awayAndBack(ctx: SessionContext): Promise<void> {
+  const { plan, log, interrupts } = ctx;
+  if (!plan.image) {
+    // Away and home without an image: what is proved is the way home itself.
+    if (log.snapshot?.state.power === "Off") {
+      throw ApplicationFailure.nonRetryable(
+        `${plan.target.name} is off, so that a power cycle would prove nothing; power it on and start again.`,
+        "refused",
+      );
+    }
+    log.enter("rebooting");
+    log.untouched = false;
+    await interrupts.during(null, () => shutDown(ctx, `${plan.action?.name}: power cycle`));
+    log.outcome = "succeeded";
+    return;
+  }
+  await interrupts.during(null, () => depart(ctx));
+  const workEndsAt = Date.now() + plan.limits.workMs;
+  for (let resumes = 0; ; ) {
+    try {
+      const result = await interrupts.during(Math.max(1, workEndsAt - Date.now()), () => work(ctx));
+      log.outcome = result.outcome;
+      log.failure = result.failure;
+      return;
+    } catch (error) {
+      const rebooted = error instanceof Interrupted && error.by.kind === "rebooted";
+      if (!rebooted || plan.action?.onReboot !== "resume" || ++resumes > plan.limits.bootAttempts) throw error;
+      log.notes.push(
+        `The target rebooted by itself during the work (${(error.by as { how: string }).how}); the action resumes.`,
+      );
+      interrupts.clear();
+      ctx.leg.running = null;
+      const hello = await interrupts.during(null, () => bootImage(ctx, ctx.leg.epoch + 1));
+      if (!hello)
+        throw ApplicationFailure.nonRetryable(
+          "After an unplanned reboot the image made no contact again.",
+          "noContact",
+        );
+    }
+  }
+}
+
+async function waitForApproval({ plan, log, mail }: SessionContext): Promise<void> {
+  if (!plan.action?.approval) return;
+  log.enter("waiting");
+  await central.recordSession({ record: log.record() });
+  await condition(() => mail.approvedBy !== null);
+  log.notes.push(`Approved by ${mail.approvedBy}.`);
+}
+
+/** The boot snapshot is in the site's journal and in the catalogue before the first write to anything. */
+async function capture({ plan, log, site }: SessionContext): Promise<BootSnapshot> {
+  log.enter("capturing");
+  await central.recordSession({ record: log.record() });
+  const captured = log.count(
+    await site(
+      "captureSnapshot",
+      { plan },
+      { summary: "Identify the target, keep its boot snapshot", limitMs: 180_000 },
+    ),
+  );
+  log.notes.push(...captured.notes);
+  const snapshot = await central.keepSnapshot({ snapshot: captured.snapshot });
+  log.snapshot = snapshot;
+  return snapshot;
+}
+
+/** Puts the end of the work into words. It never changes where the session goes from here: home. */
+function concludeWork({ log }: SessionContext, error: unknown): void {
+  const cause = error instanceof Interrupted ? error.by : null;
+  if (cause?.kind === "abort") {
+    log.outcome = "aborted";
+    log.failure = { code: "aborted", message: `Aborted by ${cause.by}${cause.reason ? `: ${cause.reason}` : ""}.` };
+  } else if (cause?.kind === "deadline") {
+    log.outcome = "timedOut";
+    log.failure = { code: "timedOut", message: "The work ran into its deadline." };
+  } else if (cause?.kind === "rebooted") {
+    log.outcome = "failed";
+    log.failure = { code: "rebooted", message: `The target rebooted by itself during the work (${cause.how}).` };
+  } else {
+    log.outcome = "failed";
+    log.failure = failureOf(error);
+  }
+}
+
+/** Nothing was written to the target: the session ends where it began. */
+async function endUntouched(ctx: SessionContext, error: unknown): Promise<SessionSummary> {
+  concludeWork(ctx, error);
+  ctx.log.ending = "restored";
+  ctx.log.enter("restored");
+  return await close(ctx);
+}
+
+/** The site and the catalogue forget the open session; its record stays. */
+async function close(ctx: SessionContext): Promise<SessionSummary> {
+  const { plan, log, site } = ctx;
+  const closed = await site("closeSite", { plan }, { summary: "Close the session at the site", limitMs: 60_000 }).catch(
+    (error: Error): Failure => failureOf(error),
+  );
+  if ("powerActions" in closed) log.count(closed);
+  else log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
+  if (log.snapshot) await central.closeSnapshot({ target: plan.target.name });
+  await announce(ctx);
+  return log.summary();
+}
+
+/** A start that would break a promise is refused before anything else happens. */
+function refuseUnusableStart(request: SessionRequest): void {
+  const info = workflowInfo();
+  const refuse = (why: string) => ApplicationFailure.nonRetryable(why, "invalid");
+  if (typeof request !== "object" || request === null || typeof request.target !== "string") {
+    throw refuse('Give one JSON argument with the target, for example {"target": "r1-n07", "action": "inventory"}.');
+  }
+  const id = sessionWorkflowId(request.target);
+  if (info.workflowId !== id) {
+    throw refuse(
+      `A session of ${request.target} has the workflow id ${id}, which is the target's lock; start it so, or start maintenanceCampaign, which does.`,
+    );
+  }
+  if (info.executionTimeoutMs || info.runTimeoutMs) {
+    throw refuse("Start a session without an execution or run timeout: one would end it before the target is home.");
+  }
+  if (info.retryPolicy)
+    throw refuse("Start a session without a retry policy: it tries again by itself where that is safe.");
+}

@@ -1,0 +1,147 @@
+import { ApplicationFailure, defineQuery, defineSignal, defineUpdate, setHandler } from "@temporalio/workflow";
+import type {
+  ByPerson,
+  CampaignSummary,
+  DoneSignal,
+  HelloSignal,
+  RebootedSignal,
+  SessionStatus,
+  SessionSummary,
+  SuppliedTask,
+} from "../src/domain/session.js";
+
+export const helloSignal = defineSignal<[HelloSignal]>("hello");
+export const doneSignal = defineSignal<[DoneSignal]>("done");
+export const rebootedSignal = defineSignal<[RebootedSignal]>("rebooted");
+export const statusQuery = defineQuery<SessionStatus>("status");
+// Updates, not signals: the person who asks is told whether it was taken.
+export const approveUpdate = defineUpdate<void, [ByPerson]>("approve");
+export const abortUpdate = defineUpdate<void, [ByPerson]>("abort");
+export const supplyTaskUpdate = defineUpdate<void, [SuppliedTask]>("supplyTask");
+export const retryRestoreUpdate = defineUpdate<void, [ByPerson]>("retryRestore");
+export const releaseTargetUpdate = defineUpdate<void, [ByPerson]>("releaseTarget");
+
+/** From a session to its campaign: it has ended, or is announced stranded. */
+export const announcedSignal = defineSignal<[SessionSummary]>("announced");
+export const campaignStatusQuery = defineQuery<CampaignSummary>("status");
+
+/** Why the work was cut short. */
+export type Interrupt =
+  | { kind: "abort"; by: string; reason: string }
+  | { kind: "rebooted"; how: string }
+  | { kind: "deadline" };
+
+/** What people and machines have told the session so far. Handlers record here; the main line acts on it. */
+export interface Mailbox {
+  hello: HelloSignal | null;
+  done: DoneSignal | null;
+  supplied: SuppliedTask[];
+  approvedBy: string | null;
+  retryRequested: boolean;
+  released: { by: string; reason: string } | null;
+  abort: { by: string; reason: string } | null;
+}
+
+/** What the handlers must know of the session to refuse a message that has no meaning now. */
+export interface Listener {
+  session: string;
+  epoch(): number;
+  status(): SessionStatus;
+  /** Called for each interrupt, so that the main line can stop what it is doing. */
+  interrupt(cause: Interrupt): void;
+}
+
+/** Sets every handler. Called before the first await, so that no early message finds none. */
+export function listen(to: Listener): Mailbox {
+  const mail: Mailbox = {
+    hello: null,
+    done: null,
+    supplied: [],
+    approvedBy: null,
+    retryRequested: false,
+    released: null,
+    abort: null,
+  };
+  const current = (message: { session: string; epoch: number }) =>
+    message.session === to.session && message.epoch === to.epoch();
+
+  setHandler(statusQuery, () => to.status());
+  setHandler(helloSignal, (hello) => {
+    if (current(hello) && mail.hello?.epoch !== hello.epoch) mail.hello = hello;
+  });
+  setHandler(doneSignal, (done) => {
+    if (current(done)) mail.done ??= done;
+  });
+  setHandler(rebootedSignal, (rebooted) => {
+    if (current(rebooted)) to.interrupt({ kind: "rebooted", how: rebooted.how });
+  });
+  setHandler(
+    approveUpdate,
+    (person) => {
+      mail.approvedBy = person.by;
+    },
+    {
+      validator: (person) => {
+        named(person);
+        only(to.status().phase === "waiting", "approve", "it is not waiting for an approval");
+      },
+    },
+  );
+  setHandler(
+    abortUpdate,
+    (person) => {
+      mail.abort ??= { by: person.by, reason: person.reason ?? "" };
+      to.interrupt({ kind: "abort", by: person.by, reason: person.reason ?? "" });
+    },
+    {
+      validator: (person) => {
+        named(person);
+        only(!onTheWayHome(to.status()), "abort", "it is on its way home already");
+      },
+    },
+  );
+  setHandler(supplyTaskUpdate, (supplied) => void mail.supplied.push(supplied), {
+    validator: (supplied) => {
+      named(supplied);
+      only(to.status().phase === "working", "take a task", "it is not working in the image");
+      only(mail.supplied.length < 100, "take a task", "100 tasks wait already");
+    },
+  });
+  setHandler(
+    retryRestoreUpdate,
+    () => {
+      mail.retryRequested = true;
+    },
+    {
+      validator: (person) => {
+        named(person);
+        only(to.status().phase === "stranded", "retry the restore", "it is not stranded");
+      },
+    },
+  );
+  setHandler(
+    releaseTargetUpdate,
+    (person) => {
+      mail.released = { by: person.by, reason: person.reason ?? "" };
+    },
+    {
+      validator: (person) => {
+        named(person);
+        only(to.status().phase === "stranded", "release the target", "it is not stranded");
+        only(Boolean(person.reason?.trim()), "release the target", "a release needs a reason");
+      },
+    },
+  );
+  return mail;
+}
+
+const onTheWayHome = (status: SessionStatus): boolean =>
+  ["restoring", "verifying", "restored", "stranded", "released"].includes(status.phase);
+
+function named(person: { by?: string } | undefined): void {
+  if (!person?.by) throw ApplicationFailure.nonRetryable('Say who asks, as {"by": "name"}.', "invalid");
+}
+
+function only(condition: boolean, what: string, why: string): void {
+  if (!condition) throw ApplicationFailure.nonRetryable(`The session cannot ${what}: ${why}.`, "conflict");
+}

@@ -1,0 +1,150 @@
+import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workflowInfo } from "@temporalio/workflow";
+import type { Failure } from "../src/domain/session.js";
+import type { BootSnapshot } from "../src/domain/snapshot.js";
+import { patient, type SessionContext } from "./context.js";
+import { failureOf } from "./logbook.js";
+import { announcedSignal } from "./messages.js";
+
+const MINUTE = 60_000;
+/** How long a shutdown that was given up is still watched for: a system may obey after its deadline. */
+const LATE_POWER_OFF_MS = 30_000;
+/** Whole attempts before a person is called; each activity has its own repetitions inside. */
+const ATTEMPTS = 3;
+
+/**
+ * The return. Runs outside every cancellation and ends in one of two ways: the target is proved home, or a named
+ * person released it. In between it may be stranded: announced, with its lock kept, waiting for a person.
+ */
+export async function bringHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
+  const { log, mail } = ctx;
+  for (;;) {
+    const failure = await tryHome(ctx, snapshot);
+    if (!failure) {
+      log.stranded = null;
+      log.ending = "restored";
+      log.enter("restored");
+      return;
+    }
+    log.stranded = failure;
+    log.ending = "stranded";
+    log.enter("stranded");
+    await announce(ctx);
+    mail.retryRequested = false;
+    await condition(() => mail.retryRequested || mail.released !== null);
+    if (mail.released) {
+      log.released = mail.released;
+      log.ending = "released";
+      log.enter("released");
+      return;
+    }
+    log.ending = null;
+    log.stranded = null;
+  }
+}
+
+async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Failure | null> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await returnOnce(ctx, snapshot);
+      return null;
+    } catch (error) {
+      const failure = failureOf(error);
+      // A refused password is never tried again (lock-outs), and waiting longer for a proof was done already.
+      if (attempt >= ATTEMPTS || failure.code === "unauthorized" || failure.code === "homeNotProved") return failure;
+      ctx.log.notes.push(`Restore attempt ${attempt}: ${failure.message}`);
+      await sleep(5_000 * attempt * attempt);
+    }
+  }
+}
+
+/**
+ * One attempt: off, disarmed while off, on, proved.
+ *
+ * What runs in the image is forced off when it does not go by itself: its memory is ours. The target's own system is
+ * never forced: where it runs already, it is disarmed under it.
+ */
+async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
+  const { plan, log, site, leg } = ctx;
+  const toBeOn = snapshot.state.power === "On";
+  log.enter("restoring");
+  const where =
+    leg.running ??
+    log.count(await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }))
+      .where;
+  leg.running = null;
+  let atHome = where === "home" || (where === "unknown" && leg.sentHome);
+  if (!atHome && where !== "off") {
+    const off = await site(
+      "ensureOff",
+      { plan, running: "image", why: "leave the image" },
+      { summary: "Leave the image", limitMs: 5 * MINUTE },
+    );
+    log.spentByMachine(log.count(off).tookMs);
+    leg.verifiedOff = true;
+  }
+  if (atHome && !toBeOn) {
+    // A target that was off was started by a stranger, or by an override that did not hold: kindly off again.
+    const off = await site(
+      "ensureOff",
+      { plan, running: "home", why: "the target was off" },
+      { summary: "Off again", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
+    );
+    log.spentByMachine(log.count(off).tookMs);
+    atHome = false;
+  }
+  const restored = await site(
+    "restoreBoot",
+    { plan, snapshot },
+    { summary: "Disarm to the boot snapshot", limitMs: 5 * MINUTE },
+  );
+  log.notes.push(...log.count(restored).notes);
+  if (toBeOn && !atHome) {
+    leg.sentHome = true;
+    log.count(
+      await site(
+        "ensureOn",
+        { plan, epoch: null, wasOff: false, why: "go home" },
+        { summary: "Power on, homewards", limitMs: 5 * MINUTE },
+      ),
+    );
+  }
+  await prove(ctx, snapshot);
+}
+
+async function prove(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
+  const { plan, log, site, leg } = ctx;
+  log.enter("verifying");
+  const watchLateOffMs = leg.shutdownAsked && !leg.verifiedOff ? LATE_POWER_OFF_MS : 0;
+  const proof = log.count(
+    await site(
+      "verifyHome",
+      { plan, snapshot, rebooted: leg.verifiedOff, watchLateOffMs },
+      { summary: "Is the target home, as it was?", limitMs: plan.limits.homeMs + watchLateOffMs + 3 * MINUTE },
+    ),
+  );
+  log.verdict = proof.verdict;
+  log.spentByMachine(proof.waitedMs);
+  if (!proof.verdict.proved) {
+    throw ApplicationFailure.nonRetryable(
+      proof.verdict.reason ?? "The target's own system gave no proof.",
+      "homeNotProved",
+    );
+  }
+  if (proof.verdict.differences.length > 0) {
+    const fields = proof.verdict.differences.map((d) => d.field).join(", ");
+    throw ApplicationFailure.nonRetryable(
+      `The target runs its own system, but its boot state differs: ${fields}.`,
+      "differs",
+    );
+  }
+}
+
+/** Tells the record's readers and the campaign, if there is one, that the session has come to its end or needs a person. */
+export async function announce({ log }: Pick<SessionContext, "log">): Promise<void> {
+  await patient.recordSession({ record: log.record() }).catch(() => undefined);
+  const parent = workflowInfo().parent;
+  if (!parent) return;
+  await getExternalWorkflowHandle(parent.workflowId, parent.runId)
+    .signal(announcedSignal, log.summary())
+    .catch(() => undefined);
+}

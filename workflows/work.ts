@@ -1,0 +1,82 @@
+import { ApplicationFailure, condition } from "@temporalio/workflow";
+import type { Outcome } from "../src/domain/ids.js";
+import type { Failure, PlannedTask, TaskResult } from "../src/domain/session.js";
+import type { SessionContext } from "./context.js";
+
+export interface WorkResult {
+  outcome: Outcome;
+  failure: Failure | null;
+}
+
+/** The work in the image. Active: each task is offered in turn. Passive: the image says when it is done. */
+export async function work(ctx: SessionContext): Promise<WorkResult> {
+  ctx.log.enter("working");
+  return ctx.plan.action?.mode === "passive" ? await passive(ctx) : await active(ctx);
+}
+
+async function passive({ mail, log }: SessionContext): Promise<WorkResult> {
+  await condition(() => mail.done !== null);
+  const done = mail.done;
+  if (!done) throw ApplicationFailure.nonRetryable("The done message was lost.", "internal");
+  for (const result of done.results) {
+    log.tasks.push(result);
+    log.spentByMachine(result.durationMs);
+  }
+  if (done.outcome === "succeeded") return { outcome: "succeeded", failure: null };
+  const bad = done.results.find((result) => result.status !== "succeeded");
+  return {
+    outcome: "failed",
+    failure: bad ? taskFailure(bad) : { code: "taskFailed", message: done.reason ?? "The image reported a failure." },
+  };
+}
+
+async function active(ctx: SessionContext): Promise<WorkResult> {
+  const { plan, mail, log } = ctx;
+  const finished = new Set(log.tasks.filter((t) => t.status === "succeeded").map((t) => t.id));
+  const queue: PlannedTask[] = (plan.action?.tasks ?? []).filter((task) => !finished.has(task.id));
+  let open = plan.action?.interactive ?? false;
+  for (;;) {
+    for (const supplied of mail.supplied.splice(0)) {
+      if (supplied.task) queue.push(supplied.task);
+      if (supplied.last) open = false;
+    }
+    const task = queue.shift();
+    if (task) {
+      const result = await offer(ctx, task);
+      log.tasks.push(result);
+      log.spentByMachine(result.durationMs);
+      if (result.status !== "succeeded") return { outcome: outcomeOf(result), failure: taskFailure(result) };
+    } else if (mail.done) {
+      const gaveUp = mail.done.outcome === "failed";
+      return gaveUp
+        ? { outcome: "failed", failure: { code: "taskFailed", message: mail.done.reason ?? "The image gave up." } }
+        : { outcome: "succeeded", failure: null };
+    } else if (open) {
+      await condition(() => mail.supplied.length > 0 || mail.done !== null);
+    } else if (mail.supplied.length === 0) {
+      return { outcome: "succeeded", failure: null };
+    }
+  }
+}
+
+async function offer({ plan, site }: SessionContext, task: PlannedTask): Promise<TaskResult> {
+  // The agent's own time-out comes first; this bound is for an agent that went silent. Attempts: a site that restarts
+  // offers again, and the agent answers a task that it has done already from its spool.
+  const limitMs = task.timeoutMs + plan.limits.leaseMs + 60_000;
+  return await site("offerTask", { plan, task }, { summary: `Task ${task.name}`, limitMs, attempts: 20 });
+}
+
+const outcomeOf = (result: TaskResult): Outcome => (result.status === "timedOut" ? "timedOut" : "failed");
+
+function taskFailure(result: TaskResult): Failure {
+  const how =
+    result.status === "failed"
+      ? `failed with exit code ${result.exitCode ?? "unknown"}`
+      : result.status === "timedOut"
+        ? "ran into its time-out"
+        : "was stopped";
+  return {
+    code: "taskFailed",
+    message: `The task ${result.name} ${how}${result.reason ? `: ${result.reason}` : ""}; its log says more.`,
+  };
+}

@@ -24,10 +24,13 @@ export interface Catalogue {
   /** Inserts or replaces by session id. */
   putRecord(record: SessionRecord): Promise<void>;
   getRecord(session: string): Promise<SessionRecord | null>;
-  /** Newest first. */
-  listRecords(filter: { target?: string; open?: boolean; limit?: number }): Promise<SessionRecord[]>;
+  /** Newest first; `limit` is 100 unless told, at most 1000. */
+  listRecords(filter: { target?: string; campaign?: string; open?: boolean; limit?: number }): Promise<SessionRecord[]>;
 
-  /** Remembers the answer to an idempotent POST; returns the one that is there. Kept for a day. */
+  /**
+   * Remembers the answer to an idempotent POST; returns the one that is there. Kept for a day. `conflict`: the key was
+   * used for another request, or its first use is under way. An answer that throws is not remembered.
+   */
   once(
     key: string,
     fingerprint: string,

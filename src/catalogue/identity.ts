@@ -1,0 +1,44 @@
+import type { Target } from "../domain/target.js";
+
+/**
+ * What tells the target's machine from every other: its UUID, each MAC address, and each BMC with its system.
+ * A Redfish control without `system` means the only one of its BMC, so it claims the BMC whole (`#*`).
+ */
+export function identityKeys(target: Target): string[] {
+  const keys = new Set<string>();
+  if (target.identity.uuid !== undefined) keys.add(`uuid:${target.identity.uuid}`);
+  for (const mac of target.identity.macs) keys.add(`mac:${mac}`);
+  for (const control of target.control) {
+    if ("redfish" in control) keys.add(`redfish:${bmcOf(control.redfish.url)}#${control.redfish.system ?? "*"}`);
+    else keys.add(`ipmi:${control.ipmi.host.toLowerCase()}`);
+  }
+  // Sorted, so that two servers insert in one order and never wait for each other.
+  return [...keys].sort();
+}
+
+/** The BMC's whole-claim keys that forbid this target's own ones, and the prefixes that its own whole claims forbid. */
+export function clashesOf(keys: readonly string[]): { keys: string[]; prefixes: string[] } {
+  const redfish = keys.filter((key) => key.startsWith("redfish:"));
+  const bmcs = redfish.map((key) => key.slice(0, key.lastIndexOf("#") + 1));
+  const whole = redfish.filter((key) => key.endsWith("#*")).map((key) => key.slice(0, -1));
+  return { keys: [...new Set([...keys, ...bmcs.map((bmc) => `${bmc}*`)])], prefixes: whole };
+}
+
+/** `http` and `https` of one address are one BMC. */
+function bmcOf(url: string): string {
+  const { host, pathname } = new URL(url);
+  return `${host.toLowerCase()}${pathname.replace(/\/+$/, "")}`;
+}
+
+/** For the sentence that refuses: `the MAC address 52:54:…`. */
+export function sayIdentity(key: string): string {
+  const value = key.slice(key.indexOf(":") + 1);
+  if (key.startsWith("uuid:")) return `the UUID ${value}`;
+  if (key.startsWith("mac:")) return `the MAC address ${value}`;
+  if (key.startsWith("ipmi:")) return `the IPMI controller ${value}`;
+  const at = value.lastIndexOf("#");
+  const system = value.slice(at + 1);
+  return system === "*"
+    ? `the only system of the BMC ${value.slice(0, at)}`
+    : `the system ${system} of the BMC ${value.slice(0, at)}`;
+}

@@ -1,0 +1,99 @@
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { PitstopError } from "../domain/errors.js";
+
+interface Holder {
+  pid: number;
+  /** Start of the process in clock ticks since boot: a pid that was given away again has another one. */
+  started: string | null;
+}
+
+/**
+ * Takes the lock file, or refuses in one sentence when a living process has it. A dead process's lock is taken over.
+ * Returns the release. Guards PGlite, which two processes on one folder corrupt.
+ */
+export function takeLock(path: string): () => void {
+  const mine: Holder = { pid: process.pid, started: startOf(process.pid) };
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, JSON.stringify(mine), { mode: 0o600 });
+  try {
+    // Two rounds: the second follows the removal of a dead one's lock; losing it then means a living rival.
+    for (let round = 0; round < 2; round++) {
+      if (tryLink(draft, path)) return () => releaseLock(path, mine);
+      const holder = readHolder(path);
+      if (holder && isAlive(holder)) throw taken(path, holder);
+      removeDead(path, draft);
+    }
+    throw taken(path, readHolder(path));
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+/** A hard link is made whole or not at all, so nobody ever reads a half-written lock. */
+function tryLink(draft: string, path: string): boolean {
+  try {
+    linkSync(draft, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Moves the lock aside before deleting it: if a rival was quicker and it is a living one's, it is put back. */
+function removeDead(path: string, draft: string): void {
+  const aside = `${draft}.dead`;
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  const moved = readHolder(aside);
+  if (moved && isAlive(moved)) tryLink(aside, path);
+  rmSync(aside, { force: true });
+}
+
+function releaseLock(path: string, mine: Holder): void {
+  const holder = readHolder(path);
+  if (holder?.pid === mine.pid && holder.started === mine.started) rmSync(path, { force: true });
+}
+
+/** Null: the file is gone, or torn by a power loss, and then nobody holds it. */
+function readHolder(path: string): Holder | null {
+  try {
+    const value = JSON.parse(readFileSync(path, "utf8")) as Partial<Holder>;
+    return typeof value.pid === "number" && value.pid > 0 ? { pid: value.pid, started: value.started ?? null } : null;
+  } catch {
+    return null;
+  }
+}
+
+function isAlive(holder: Holder): boolean {
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+  }
+  const started = startOf(holder.pid);
+  return started === null || holder.started === null || started === holder.started;
+}
+
+/** Field 22 of /proc/PID/stat, counted after the command's name, which may hold spaces. Null where there is no /proc. */
+function startOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+function taken(path: string, holder: Holder | null): PitstopError {
+  const who = holder ? `process ${holder.pid}` : "another process";
+  return new PitstopError(
+    "conflict",
+    `The catalogue is in use by ${who} (lock ${path}); stop that one, or give this one another PITSTOP_DATA or a DATABASE_URL.`,
+    { facts: { pid: holder?.pid ?? null } },
+  );
+}

@@ -1,0 +1,119 @@
+import type { Logger } from "pino";
+import type { HomeWay } from "../domain/target.js";
+import { type Clock, iso } from "./clock.js";
+import { type Entries, unguessable } from "./entries.js";
+import { homeScript, sessionScript, whoAreYouScript } from "./ipxe.js";
+import type { Journal } from "./journal.js";
+import type { SessionLink, SiteBoot, SiteEntry } from "./site.js";
+import { type Claim, fits } from "./whose.js";
+
+/** More fetches than firmware makes of one script (HEAD, GET, and again after each failed try), and a bound on what is kept. */
+const MAX_NONCES = 16;
+
+export interface BootScriptOptions {
+  entries: Entries;
+  journal: Journal;
+  link: Pick<SessionLink, "progress">;
+  /** Called when a target asks for its script after its agent had said hello. Resolves when the session will hear of it. */
+  onRebooted: (entry: SiteEntry, how: string) => Promise<void>;
+  now: Clock;
+  log: Logger;
+}
+
+/** Answers `/boot.ipxe`: who are you, the live session's script, or the way home. Null: answer 404, which is a way home too. */
+export class BootScripts {
+  readonly #options: BootScriptOptions;
+
+  constructor(options: BootScriptOptions) {
+    this.#options = options;
+  }
+
+  /** `peek` (a HEAD request) changes nothing and mints nothing: the text has the length of the one that a GET would get. */
+  async answer(claim: Claim, peek: boolean): Promise<string | null> {
+    if (!claim.said) return whoAreYouScript();
+    const entry = this.#whose(claim);
+    if (!entry) return homeOf(null, claim);
+    const boot = this.#live(entry);
+    if (!boot || boot.revoked) return homeOf(entry, claim);
+    if (boot.helloAt !== null) {
+      if (!peek) await this.#seenAgain(entry);
+      return homeOf(entry, claim);
+    }
+    if (peek) return this.#render(entry, unguessable(), claim);
+    return this.#render(entry, await this.#mint(entry, boot), claim);
+  }
+
+  /** The entry whose files may be fetched below this nonce: until the hello, and until its deadline. */
+  filesOf(nonce: string, byNonce: (nonce: string) => SiteEntry | null): { entry: SiteEntry; boot: SiteBoot } | null {
+    const entry = byNonce(nonce);
+    const boot = entry ? this.#live(entry) : null;
+    return entry && boot && !boot.revoked && boot.helloAt === null ? { entry, boot } : null;
+  }
+
+  #whose(claim: Claim): SiteEntry | null {
+    const said = { uuid: claim.uuid, macs: claim.mac === null ? [] : [claim.mac] };
+    const mine = this.#options.entries.all().filter((entry) => fits(entry.plan.target.identity, said));
+    // The catalogue refuses two names for one machine; a machine that fits two entries all the same gets neither.
+    return mine.length === 1 ? (mine[0] ?? null) : null;
+  }
+
+  #live(entry: SiteEntry): SiteBoot | null {
+    return Date.parse(entry.absoluteDeadline) > this.#options.now() && entry.plan.image !== null ? entry.boot : null;
+  }
+
+  async #mint(entry: SiteEntry, boot: SiteBoot): Promise<string> {
+    const at = iso(this.#options.now());
+    const nonce = unguessable();
+    boot.nonces = [...boot.nonces, { nonce, mintedAt: at }].slice(-MAX_NONCES);
+    boot.scriptFetchedAt = at;
+    await this.#options.journal.save(entry);
+    this.#options.link.progress(entry, { what: "script-fetched" });
+    this.#options.log.info({ target: entry.target, epoch: boot.epoch }, "the boot script was fetched");
+    return nonce;
+  }
+
+  /** A sealed path never asks for this script, so whoever asks in the target's name is not the image that works. */
+  async #seenAgain(entry: SiteEntry): Promise<void> {
+    if (entry.plan.grade === "sealed") {
+      this.#options.log.warn({ target: entry.target }, "a boot script was asked for in the name of a sealed session");
+      return;
+    }
+    await this.#options.onRebooted(entry, "the boot script was fetched a second time");
+  }
+
+  #render(entry: SiteEntry, nonce: string, claim: Claim): string {
+    const image = entry.plan.image;
+    if (!image) throw new TypeError("a live entry has an image");
+    return sessionScript({
+      session: entry.session,
+      folder: `/b/${nonce}`,
+      kernel: "vmlinuz",
+      initrds: [...image.initrds.map((_, index) => `initrd${index}`), "session.cpio"],
+      args: withPanicReboot(image.cmdline),
+      home: homeWay(entry, claim),
+    });
+  }
+}
+
+/** Promise 4: an image that panics goes home by itself. An image may say its own number of seconds. */
+export function withPanicReboot(cmdline: readonly string[]): string[] {
+  const has = (key: string): boolean => cmdline.some((arg) => arg.startsWith(`${key}=`));
+  return [...cmdline, ...(has("panic") ? [] : ["panic=30"]), ...(has("oops") ? [] : ["oops=panic"])];
+}
+
+const homeOf = (entry: SiteEntry | null, claim: Claim): string | null => {
+  if (!entry) return homeScript(homeByPlatform(claim) ?? "by-platform");
+  const way = homeWay(entry, claim);
+  return way === "404" ? null : homeScript(way);
+};
+
+const homeByPlatform = (claim: Claim): HomeWay | null =>
+  claim.platform === null ? null : claim.platform === "efi" ? "exit-1" : "exit";
+
+/** The target's own way, unless it came up under the other firmware: then its document does not speak of this boot. */
+function homeWay(entry: SiteEntry, claim: Claim): HomeWay {
+  const { firmware, home } = entry.plan.target.boot;
+  const seen = claim.platform === null ? firmware : claim.platform === "efi" ? "uefi" : "bios";
+  const usual = seen === "uefi" ? "exit-1" : "exit";
+  return seen === firmware ? (home ?? usual) : usual;
+}

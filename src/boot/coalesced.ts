@@ -1,0 +1,31 @@
+/**
+ * Runs a piece of work so that callers who come while it runs share the next run instead of queueing one each: a
+ * group commit. Whoever called is answered by a run that began after the call.
+ */
+export class Coalesced {
+  readonly #work: () => Promise<void>;
+  #running: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
+
+  constructor(work: () => Promise<void>) {
+    this.#work = work;
+  }
+
+  run(): Promise<void> {
+    if (!this.#running) return this.#begin();
+    this.#next ??= this.#running.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    );
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
+    this.#next = null;
+    const run = this.#work().finally(() => {
+      if (this.#running === run) this.#running = null;
+    });
+    this.#running = run;
+    return run;
+  }
+}

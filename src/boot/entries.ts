@@ -1,0 +1,157 @@
+import { randomBytes } from "node:crypto";
+import { PitstopError } from "../domain/errors.js";
+import type { SessionPlan } from "../domain/session.js";
+import type { BootSnapshot } from "../domain/snapshot.js";
+import { type Clock, iso } from "./clock.js";
+import type { Journal } from "./journal.js";
+import type { SessionLink, SiteBoot, SiteEntry } from "./site.js";
+
+/** 192 bits that nobody guesses, in 32 characters that need no escaping anywhere. */
+export const unguessable = (): string => randomBytes(24).toString("base64url");
+
+export interface EntriesOptions {
+  journal: Journal;
+  link: Pick<SessionLink, "isAlive">;
+  now: Clock;
+}
+
+/** The life of a target's entry: opened, its snapshot kept, published as often as it is armed, withdrawn, closed. */
+export class Entries {
+  readonly #journal: Journal;
+  readonly #link: Pick<SessionLink, "isAlive">;
+  readonly #now: Clock;
+
+  constructor(options: EntriesOptions) {
+    this.#journal = options.journal;
+    this.#link = options.link;
+    this.#now = options.now;
+  }
+
+  get(target: string): SiteEntry | null {
+    return this.#journal.get(target);
+  }
+
+  all(): SiteEntry[] {
+    return this.#journal.all();
+  }
+
+  /**
+   * Ensures an entry for the session. The entry of another session is taken over, with its snapshot, when that session
+   * is not alive any more: the snapshot is from before *its* first change, so it is still what home looks like.
+   */
+  async open(plan: SessionPlan, runId: string): Promise<SiteEntry> {
+    const target = plan.target.name;
+    const present = this.#journal.get(target);
+    if (present?.session === plan.session) return await this.#renew(present, plan, runId);
+    if (present && (await this.#link.isAlive(present))) {
+      throw new PitstopError(
+        "busy",
+        `The target ${target} is held at this site by the session ${present.session}; wait for it or abort it.`,
+        { facts: { target, session: present.session } },
+      );
+    }
+    const meanwhile = this.#journal.get(target);
+    if (meanwhile !== present) return await this.open(plan, runId);
+    const entry: SiteEntry = {
+      target,
+      session: plan.session,
+      runId,
+      plan,
+      snapshot: present?.snapshot ?? null,
+      absoluteDeadline: plan.absoluteDeadline,
+      boot: null,
+      results: {},
+      ledger: { outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0 },
+    };
+    this.#journal.put(entry);
+    await this.#journal.save(entry);
+    return entry;
+  }
+
+  /** Get-or-create (promise 2). */
+  async keepSnapshot(target: string, session: string, snapshot: BootSnapshot): Promise<BootSnapshot> {
+    const entry = this.#own(target, session);
+    entry.snapshot ??= snapshot;
+    const kept = entry.snapshot;
+    await this.#journal.save(entry);
+    return kept;
+  }
+
+  /** Ensures that the target is served the session's script as arming `epoch`; contacts of earlier ones are void. */
+  async publish(target: string, session: string, epoch: number, wasOff: boolean): Promise<SiteBoot> {
+    const entry = this.#own(target, session);
+    this.#refuseUnfit(entry, epoch);
+    if (entry.boot?.epoch === epoch) return entry.boot;
+    const boot: SiteBoot = {
+      epoch,
+      wasOff,
+      nonces: [],
+      mediaSegment: unguessable(),
+      scriptFetchedAt: null,
+      kernelFetchedAt: null,
+      initrdFetchedAt: null,
+      bootId: null,
+      spentNonce: null,
+      helloAt: null,
+      revoked: false,
+      done: null,
+    };
+    entry.boot = boot;
+    entry.ledger = { ...entry.ledger, outbox: [], leaseUntil: null, withdrawnAt: null, lastEpoch: epoch };
+    await this.#journal.save(entry);
+    return boot;
+  }
+
+  /** Ensures that the target is served its way home. An entry that is not there, or another session's, serves nothing of this one. */
+  async withdraw(target: string, session: string): Promise<void> {
+    const entry = this.#journal.get(target);
+    if (entry?.session !== session) return;
+    entry.boot = null;
+    entry.ledger = { ...entry.ledger, outbox: [], leaseUntil: null };
+    entry.ledger.withdrawnAt ??= iso(this.#now());
+    await this.#journal.save(entry);
+  }
+
+  /** Forgets the entry, snapshot and all. */
+  async close(target: string, session: string): Promise<void> {
+    if (this.#journal.get(target)?.session === session) await this.#journal.remove(target);
+  }
+
+  /** The same session again: its run may be another one (a reset), and its plan the one of that run. */
+  async #renew(entry: SiteEntry, plan: SessionPlan, runId: string): Promise<SiteEntry> {
+    if (entry.runId !== runId || JSON.stringify(entry.plan) !== JSON.stringify(plan)) {
+      entry.runId = runId;
+      entry.plan = plan;
+      entry.absoluteDeadline = plan.absoluteDeadline;
+      await this.#journal.save(entry);
+    }
+    return entry;
+  }
+
+  #own(target: string, session: string): SiteEntry {
+    const entry = this.#journal.get(target);
+    if (entry?.session === session) return entry;
+    throw new PitstopError(
+      entry ? "busy" : "notFound",
+      entry
+        ? `The target ${target} is held at this site by the session ${entry.session}, not by ${session}.`
+        : `The site has no entry for the target ${target}; open the session first.`,
+    );
+  }
+
+  #refuseUnfit(entry: SiteEntry, epoch: number): void {
+    if (entry.plan.image === null) {
+      throw new PitstopError("invalid", `The session of ${entry.target} boots no image: there is nothing to publish.`);
+    }
+    if (Date.parse(entry.absoluteDeadline) <= this.#now()) {
+      throw new PitstopError("refused", `The session of ${entry.target} is past its absolute deadline; restore it.`);
+    }
+    const over = entry.ledger.withdrawnAt !== null ? epoch <= entry.ledger.lastEpoch : epoch < entry.ledger.lastEpoch;
+    if (over) {
+      throw new PitstopError(
+        "conflict",
+        `Arming ${epoch} of ${entry.target} is over; a later one has taken its place.`,
+      );
+    }
+  }
+}

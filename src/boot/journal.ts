@@ -1,0 +1,151 @@
+import { readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { DoneRequest, HelloRequest } from "../domain/agent.js";
+import { Name } from "../domain/basics.js";
+import { messageOf, PitstopError } from "../domain/errors.js";
+import { SessionPlan, TaskResult } from "../domain/session.js";
+import { BootSnapshot } from "../domain/snapshot.js";
+import { ensureFolder, syncFolder, UNFINISHED, writeAtomically } from "../stores/atomic.js";
+import { Coalesced } from "./coalesced.js";
+import type { SiteEntry } from "./site.js";
+
+const SiteBootSchema = z.object({
+  epoch: z.number().int().min(1),
+  wasOff: z.boolean(),
+  nonces: z.array(z.object({ nonce: z.string(), mintedAt: z.string() })),
+  mediaSegment: z.string(),
+  scriptFetchedAt: z.string().nullable(),
+  kernelFetchedAt: z.string().nullable(),
+  initrdFetchedAt: z.string().nullable(),
+  bootId: z.string().nullable(),
+  spentNonce: z.string().nullable(),
+  helloAt: z.string().nullable(),
+  revoked: z.boolean(),
+  done: DoneRequest.nullable(),
+});
+
+const SiteMessageSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("hello"), request: HelloRequest }),
+  z.object({ kind: z.literal("done"), request: DoneRequest }),
+  z.object({ kind: z.literal("rebooted"), bootId: z.string(), how: z.string() }),
+]);
+
+const SiteEntrySchema = z.object({
+  target: Name,
+  session: z.string(),
+  runId: z.string(),
+  plan: SessionPlan,
+  snapshot: BootSnapshot.nullable(),
+  absoluteDeadline: z.string(),
+  boot: SiteBootSchema.nullable(),
+  results: z.record(z.string(), TaskResult),
+  ledger: z.object({
+    outbox: z.array(SiteMessageSchema),
+    offered: z.record(z.string(), z.string()),
+    leaseUntil: z.string().nullable(),
+    withdrawnAt: z.string().nullable(),
+    lastEpoch: z.number().int(),
+  }),
+});
+
+/** A journal file that could not be read: it was moved aside, and somebody should look at it. */
+export interface CorruptFile {
+  movedTo: string;
+  reason: string;
+}
+
+interface Slot {
+  entry: SiteEntry;
+  write: Coalesced;
+}
+
+/**
+ * The site's memory across the death of its process: one JSON file per target. Entries are plain objects that their
+ * owners change in place; `save` makes the entry's state of that moment, or a later one, durable.
+ */
+export class Journal {
+  readonly #folder: string;
+  readonly #slots = new Map<string, Slot>();
+  readonly #sync: Coalesced;
+  /** Files that were found corrupt at the start. */
+  readonly corrupt: CorruptFile[] = [];
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#sync = new Coalesced(() => syncFolder(folder));
+  }
+
+  /** Loads what an earlier process left. Unfinished writes are removed: nobody was promised anything of them. */
+  static async open(folder: string): Promise<Journal> {
+    await ensureFolder(folder);
+    const journal = new Journal(folder);
+    for (const name of (await readdir(folder)).sort()) {
+      if (name.startsWith(UNFINISHED)) await rm(join(folder, name), { force: true });
+      else if (name.endsWith(".json")) await journal.#load(name);
+    }
+    return journal;
+  }
+
+  get(target: string): SiteEntry | null {
+    return this.#slots.get(target)?.entry ?? null;
+  }
+
+  all(): SiteEntry[] {
+    return [...this.#slots.values()].map((slot) => slot.entry);
+  }
+
+  /** Adds an entry, or puts it in the place of the target's present one. Not durable before `save`. */
+  put(entry: SiteEntry): void {
+    const slot = this.#slots.get(entry.target);
+    if (slot) slot.entry = entry;
+    else this.#slots.set(entry.target, this.#slotOf(entry));
+  }
+
+  /** Resolves when the entry is on disk: file and folder fsynced. */
+  async save(entry: SiteEntry): Promise<void> {
+    const slot = this.#slots.get(entry.target);
+    // An entry that was closed in the meantime has nothing more to keep.
+    if (slot?.entry === entry) await slot.write.run();
+  }
+
+  /** Forgets the target's entry, durably. */
+  async remove(target: string): Promise<void> {
+    const slot = this.#slots.get(target);
+    if (!slot) return;
+    this.#slots.delete(target);
+    // A write that is under way would bring the file back: this one runs after it and removes the file.
+    await slot.write.run();
+  }
+
+  #slotOf(entry: SiteEntry): Slot {
+    const slot: Slot = { entry, write: new Coalesced(() => this.#write(slot)) };
+    return slot;
+  }
+
+  async #write(slot: Slot): Promise<void> {
+    const path = join(this.#folder, `${slot.entry.target}.json`);
+    const present = this.#slots.get(slot.entry.target);
+    if (present === slot) {
+      const text = `${JSON.stringify(slot.entry)}\n`;
+      await writeAtomically(path, (handle) => handle.writeFile(text), { syncFolder: false });
+    } else if (!present) {
+      await rm(path, { force: true });
+    }
+    await this.#sync.run();
+  }
+
+  async #load(name: string): Promise<void> {
+    const path = join(this.#folder, name);
+    try {
+      const entry: SiteEntry = SiteEntrySchema.parse(JSON.parse(await readFile(path, "utf8")));
+      if (`${entry.target}.json` !== name) throw new PitstopError("internal", `it is about ${entry.target}`);
+      this.#slots.set(entry.target, this.#slotOf(entry));
+    } catch (error) {
+      const movedTo = `${path}.corrupt-${Date.now()}`;
+      await rename(path, movedTo);
+      await syncFolder(this.#folder);
+      this.corrupt.push({ movedTo, reason: messageOf(error).slice(0, 500) });
+    }
+  }
+}

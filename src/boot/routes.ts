@@ -1,0 +1,91 @@
+import { timingSafeEqual } from "node:crypto";
+import type { FastifyInstance, FastifyReply } from "fastify";
+import { bootFile, EFI_PROGRAMS, efiProgram } from "./boot-files.js";
+import type { BootScripts } from "./boot-script.js";
+import type { ImageCache } from "./cache.js";
+import type { Entries } from "./entries.js";
+import { type Served, serve } from "./served.js";
+import type { ArchiveFacts } from "./session-archive.js";
+import type { SiteBoot, SiteEntry } from "./site.js";
+import { readClaim } from "./whose.js";
+
+export interface BootRoutes {
+  entries: Entries;
+  scripts: BootScripts;
+  cache: ImageCache;
+  archiveFacts: () => ArchiveFacts;
+  /** Folder of iPXE's EFI programs. */
+  ipxeFolder: string;
+  /** The last byte of a file below a nonce went out. */
+  onFetched: (entry: SiteEntry, boot: SiteBoot, name: string) => void;
+}
+
+const GET_AND_HEAD = ["GET", "HEAD"];
+
+/**
+ * Every path of the boot server. Anything else is 404, and 404 is a way home.
+ *
+ * | path | what |
+ * |---|---|
+ * | `/boot.ipxe` | who are you; the live session's script; the way home |
+ * | `/b/<nonce>/<file>` | kernel, initrds and session archive, until the hello |
+ * | `/u/<segment>/ipxe.efi` | iPXE for UEFI HTTP boot, while the session is published |
+ */
+export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
+  app.route({
+    method: GET_AND_HEAD,
+    url: "/boot.ipxe",
+    handler: async (request, reply) => {
+      const query = request.raw.url?.split("?").slice(1).join("?") ?? "";
+      const script = await on.scripts.answer(readClaim(query), request.method === "HEAD");
+      if (script === null) return notFound(reply);
+      reply.type("text/plain; charset=us-ascii").header("cache-control", "no-store");
+      return reply.header("content-length", Buffer.byteLength(script)).send(request.method === "HEAD" ? null : script);
+    },
+  });
+
+  app.route<{ Params: { nonce: string; file: string } }>({
+    method: GET_AND_HEAD,
+    url: "/b/:nonce/:file",
+    handler: async (request, reply) => {
+      const { nonce, file } = request.params;
+      const found = on.scripts.filesOf(nonce, (one) => entryByNonce(on.entries, one));
+      const served = found
+        ? await bootFile(file, { ...found, nonce }, { cache: on.cache, facts: on.archiveFacts() })
+        : null;
+      if (!found || !served) return notFound(reply);
+      return await serve(request, reply, { ...served, onEnd: () => on.onFetched(found.entry, found.boot, file) });
+    },
+  });
+
+  app.route<{ Params: { segment: string; file: string } }>({
+    method: GET_AND_HEAD,
+    url: "/u/:segment/:file",
+    handler: async (request, reply) => {
+      const name = EFI_PROGRAMS.find((one) => one === request.params.file);
+      const known = on.entries
+        .all()
+        .some((entry) => entry.boot && same(entry.boot.mediaSegment, request.params.segment));
+      if (!name || !known) return notFound(reply);
+      const served: Served = await efiProgram(on.ipxeFolder, name);
+      return await serve(request, reply, served);
+    },
+  });
+}
+
+/** The entry that minted this nonce, compared in constant time. */
+export function entryByNonce(entries: Entries, nonce: string): SiteEntry | null {
+  let found: SiteEntry | null = null;
+  for (const entry of entries.all()) {
+    for (const minted of entry.boot?.nonces ?? []) if (same(minted.nonce, nonce)) found = entry;
+  }
+  return found;
+}
+
+function same(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+const notFound = (reply: FastifyReply): FastifyReply =>
+  reply.code(404).type("text/plain").send("Nothing is served here.\n");

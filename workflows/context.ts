@@ -47,13 +47,13 @@ export type AtSite = <K extends keyof SiteActivities>(
 ) => ReturnType<SiteActivities[K]>;
 
 /** Calls an activity of the target's site. Its cancellation is waited for, so that no write to a BMC is left behind. */
-export function siteCalls(plan: SessionPlan): AtSite {
+export function siteCalls(plan: SessionPlan, log: Logbook): AtSite {
   const proxy = proxyActivities<SiteActivities>({
     taskQueue: siteQueue(plan.target.site),
     startToCloseTimeout: "5m",
   });
-  return ((name: keyof SiteActivities, input: never, call: SiteCall) =>
-    proxy[name].executeWithOptions(
+  return (async (name: keyof SiteActivities, input: never, call: SiteCall) => {
+    const running = proxy[name].executeWithOptions(
       {
         summary: call.summary,
         startToCloseTimeout: call.limitMs,
@@ -70,7 +70,12 @@ export function siteCalls(plan: SessionPlan): AtSite {
         },
       },
       [input],
-    )) as AtSite;
+    );
+    return await running.catch((error: unknown) => {
+      log.countFailed(error);
+      throw error;
+    });
+  }) as AtSite;
 }
 
 /** The work was cut short. */

@@ -73,6 +73,14 @@ export class Logbook {
     return effects;
   }
 
+  /** Adds what an activity did to the power before it failed. */
+  countFailed(error: unknown): void {
+    const cause = error instanceof Error ? error.cause : null;
+    if (!(cause instanceof ApplicationFailure)) return;
+    const detail = cause.details?.[0] as { powerActions?: PowerAction[] } | undefined;
+    if (detail?.powerActions) this.powerActions.push(...detail.powerActions);
+  }
+
   spentByMachine(ms: number): void {
     this.machineMs += Math.max(0, ms);
   }

@@ -55,7 +55,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     ...(plan.action ? [{ key: ACTION, value: plan.action.name }] : []),
     ...(request.campaign ? [{ key: CAMPAIGN, value: request.campaign }] : []),
   ]);
-  const ctx: SessionContext = { plan, log, mail, site: siteCalls(plan), interrupts, leg };
+  const ctx: SessionContext = { plan, log, mail, site: siteCalls(plan, log), interrupts, leg };
 
   let snapshot: BootSnapshot;
   try {
@@ -66,7 +66,11 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   }
 
   try {
-    if (plan.action) await awayAndBack(ctx);
+    if (snapshot.session !== session) {
+      // What a lost session knew as home stays home: the target is brought there before anyone takes it away again.
+      log.untouched = false;
+      if (plan.action) throw adoptedInstead(snapshot);
+    } else if (plan.action) await awayAndBack(ctx);
   } catch (error) {
     concludeWork(ctx, error);
   }
@@ -161,6 +165,12 @@ function concludeWork({ log }: SessionContext, error: unknown): void {
     log.failure = failureOf(error);
   }
 }
+
+const adoptedInstead = (snapshot: BootSnapshot) =>
+  ApplicationFailure.nonRetryable(
+    `${snapshot.target} was still away in the session ${snapshot.session}, which was lost; it is brought home first. Start the action again.`,
+    "conflict",
+  );
 
 /** Nothing was written to the target: the session ends where it began. */
 async function endUntouched(ctx: SessionContext, error: unknown): Promise<SessionSummary> {

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { Labels, Name, Sha256 } from "./basics.js";
 
-/** Where bytes are stored. `file:` paths are relative to the operations server's image folder and may not leave it. */
+/** Where bytes are stored. `file:images/…` is below `PITSTOP_DATA/images`, which it may not leave. */
 export const ImageUrl = z
   .string()
   .max(2048)
-  .regex(/^(file:|https:\/\/|http:\/\/)[^\s]+$/, "an image URL begins with file:, https:// or http://");
+  .regex(/^(file:images\/|https:\/\/|http:\/\/)[^\s]+$/, "an image URL begins with file:images/, https:// or http://");
 
 export const ImageFile = z.strictObject({ url: ImageUrl, sha256: Sha256 });
 export type ImageFile = z.infer<typeof ImageFile>;

@@ -3,7 +3,7 @@ import { type Limits, ParamName, ParamValue } from "./action.js";
 import { Name, Sha256 } from "./basics.js";
 import type { Ending, Outcome, Phase } from "./ids.js";
 import { Image } from "./image.js";
-import { type BootSnapshot, Difference, HomeAnswer } from "./snapshot.js";
+import { BootSnapshot, Difference, HomeAnswer } from "./snapshot.js";
 import { BootVia, Target } from "./target.js";
 
 /** The one argument of `maintenanceSession`. Everything else has a default. */
@@ -83,6 +83,8 @@ export const SessionPlan = z.object({
   via: BootVia.nullable(),
   grade: z.enum(["sealed", "lan"]),
   limits: PlannedLimits,
+  /** The open snapshot of a session that was lost: it is adopted, and the target is brought home before anything else. */
+  adopted: BootSnapshot.nullable(),
   /** Wall clock; after it the site serves home and the agent's lease cannot be extended. */
   absoluteDeadline: z.string(),
 });

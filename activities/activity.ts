@@ -1,0 +1,66 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { ApplicationFailure, CancelledFailure, Context } from "@temporalio/activity";
+import { isRetryable, PitstopError } from "../src/domain/errors.js";
+
+/** Beats often enough that a cancellation is seen within about two seconds; the worker throttles what it sends. */
+const HEARTBEAT_MS = 1_000;
+
+/**
+ * Turns plain functions into activities: heartbeats while one runs, and its error told in Temporal's terms. The
+ * message of a `PitstopError` is made for people and free of secrets; that of anything else stays in the log.
+ */
+export function asActivities<T extends object>(functions: T, log: (message: string, facts: object) => void): T {
+  const wrap =
+    (name: string, run: (input: unknown) => Promise<unknown>) =>
+    async (input: unknown): Promise<unknown> => {
+      const context = Context.current();
+      const beat = context.info.isLocal ? null : setInterval(() => context.heartbeat(), HEARTBEAT_MS);
+      try {
+        return await run(input);
+      } catch (error) {
+        throw asFailure(error, name, context, log);
+      } finally {
+        if (beat) clearInterval(beat);
+      }
+    };
+  return Object.fromEntries(
+    Object.entries(functions).map(([name, run]) => [name, wrap(name, run as (input: unknown) => Promise<unknown>)]),
+  ) as T;
+}
+
+function asFailure(error: unknown, name: string, context: Context, log: (message: string, facts: object) => void) {
+  if (error instanceof CancelledFailure) return error;
+  if (context.cancellationSignal.aborted) return new CancelledFailure("cancelled");
+  if (error instanceof ApplicationFailure) return error;
+  if (error instanceof PitstopError) {
+    return ApplicationFailure.create({
+      message: error.message,
+      type: error.code,
+      nonRetryable: !isRetryable(error.code),
+      // What was done to the power before it failed belongs into the record as well.
+      ...(error.facts.powerActions ? { details: [{ powerActions: error.facts.powerActions }] } : {}),
+    });
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  log("an activity failed unexpectedly", { activity: name, error: error instanceof Error ? error.stack : message });
+  return ApplicationFailure.create({
+    message: `Unexpected failure in ${name}; the server's log has it.`,
+    type: "internal",
+  });
+}
+
+/** The signal of the activity that runs now. */
+export const cancellation = (): AbortSignal => Context.current().cancellationSignal;
+
+/** Waits; throws when the activity is cancelled in the meantime. */
+export async function pause(ms: number): Promise<void> {
+  const signal = cancellation();
+  await delay(ms, undefined, { signal }).catch(() => {
+    throw new CancelledFailure("cancelled");
+  });
+}
+
+/** Growing pauses of a poll: from `firstMs` by half again up to `lastMs`. */
+export function* growing(firstMs: number, lastMs: number): Generator<number, never> {
+  for (let ms = firstMs; ; ms = Math.min(lastMs, ms * 1.5)) yield ms;
+}

@@ -1,0 +1,84 @@
+import type { Catalogue } from "../src/catalogue/catalogue.js";
+import { PitstopError } from "../src/domain/errors.js";
+import type { SessionRecord } from "../src/domain/record.js";
+import type { TaskResult } from "../src/domain/session.js";
+import type { ObjectStore } from "../src/stores/store.js";
+import type { CentralActivities } from "./contract.js";
+import { planSession } from "./plan.js";
+
+export interface CentralDeps {
+  catalogue: Catalogue;
+  objects: ObjectStore;
+  /** Tells the watchers (SSE). */
+  watch(record: SessionRecord): void;
+  /** Whether a session holds the target now. */
+  isBusy(target: string): Promise<boolean>;
+}
+
+/** The activities of the queue `pitstop`. */
+export function centralActivities({ catalogue, objects, watch, isBusy }: CentralDeps): CentralActivities {
+  return {
+    planSession: (input) => planSession(catalogue, objects, input),
+
+    async planCampaign({ targets, select, action, image }) {
+      if (!(await catalogue.get("Action", action))) {
+        throw new PitstopError("notFound", `There is no action "${action}"; "pitstop get actions" lists them.`);
+      }
+      if (image && !(await catalogue.get("Image", image))) {
+        throw new PitstopError("notFound", `There is no image "${image}"; "pitstop get images" lists them.`);
+      }
+      const names = new Set(targets ?? []);
+      for (const name of names) {
+        if (!(await catalogue.get("Target", name))) {
+          throw new PitstopError("notFound", `There is no target "${name}"; "pitstop get targets" lists them.`);
+        }
+      }
+      if (select) for (const found of await catalogue.list("Target", parseSelector(select))) names.add(found.name);
+      if (names.size === 0) {
+        const why = select ? `no target has the labels ${select}` : "neither targets nor select is given";
+        throw new PitstopError("invalid", `The campaign has nothing to do: ${why}.`);
+      }
+      return { targets: [...names] };
+    },
+
+    async awaitFreeTarget({ target }) {
+      // Waiting is the retry policy's: an attempt only looks.
+      if (await isBusy(target)) throw new PitstopError("unreachable", `${target} is still busy.`);
+    },
+
+    keepSnapshot: ({ snapshot }) => catalogue.keepSnapshot(snapshot),
+
+    async recordSession({ record }) {
+      const whole: SessionRecord = { ...record, findings: await findingsOf(objects, record.tasks) };
+      await catalogue.putRecord(whole);
+      watch(whole);
+    },
+
+    closeSnapshot: ({ target }) => catalogue.closeSnapshot(target),
+  };
+}
+
+/** Findings by task name, resolved from the store. One that the store does not have is told as such, never left out. */
+async function findingsOf(objects: ObjectStore, tasks: TaskResult[]): Promise<Record<string, unknown> | null> {
+  const findings: Record<string, unknown> = {};
+  for (const task of tasks) {
+    if (!task.findingSha256) continue;
+    findings[task.name] = (await objects.has(task.findingSha256))
+      ? JSON.parse(Buffer.from(await objects.get(task.findingSha256)).toString("utf8"))
+      : { unavailable: `sha256:${task.findingSha256} is kept at the target's site` };
+  }
+  return Object.keys(findings).length > 0 ? findings : null;
+}
+
+/** `key=value,key=value` */
+export function parseSelector(text: string): Record<string, string> {
+  const selector: Record<string, string> = {};
+  for (const part of text.split(",")) {
+    const [key, value, ...rest] = part.split("=");
+    if (!key?.trim() || value === undefined || rest.length > 0) {
+      throw new PitstopError("invalid", `The selector "${text}" is not usable: write key=value,key=value.`);
+    }
+    selector[key.trim()] = value.trim();
+  }
+  return selector;
+}

@@ -1,0 +1,161 @@
+import type { Catalogue } from "../src/catalogue/catalogue.js";
+import type { Action, Task } from "../src/domain/action.js";
+import { durationMs } from "../src/domain/basics.js";
+import { PitstopError } from "../src/domain/errors.js";
+import type { Image } from "../src/domain/image.js";
+import { type PlannedTask, SessionPlan, SessionRequest } from "../src/domain/session.js";
+import type { Target } from "../src/domain/target.js";
+import type { ObjectStore } from "../src/stores/store.js";
+
+/** What remains between the sum of all deadlines and the absolute one, for a restore that is tried again. */
+const RESERVE_MS = 60 * 60_000;
+const DEFAULT_HOME_MS = 15 * 60_000;
+
+export interface PlanInput {
+  request: SessionRequest;
+  session: string;
+  workflowId: string;
+}
+
+/** Validates the request, fills defaults, and freezes target, action and image. Scripts go to the store, by digest. */
+export async function planSession(catalogue: Catalogue, objects: ObjectStore, input: PlanInput): Promise<SessionPlan> {
+  const request = parseRequest(input.request);
+  const target = await mustHave(catalogue, "Target", request.target, "targets");
+  const adopted = await catalogue.openSnapshot(target.name);
+  const base = {
+    session: input.session,
+    workflowId: input.workflowId,
+    requestedBy: request.requestedBy,
+    target,
+    adopted: adopted && adopted.session !== input.session ? adopted : null,
+  };
+  if (request.restoreOnly) {
+    if (!adopted) {
+      throw new PitstopError("conflict", `${target.name} has no open boot snapshot, so there is nothing to restore.`);
+    }
+    return freeze({ ...base, action: null, image: null, via: null, grade: "lan", limits: limitsOf(target, null) });
+  }
+  if (!request.action) {
+    throw new PitstopError("invalid", 'Name an action, for example "inventory"; "pitstop get actions" lists them.');
+  }
+  const action = await mustHave(catalogue, "Action", request.action, "actions");
+  const image = await imageFor(catalogue, action, request.image);
+  const via = image ? (target.boot.via[0] ?? null) : null;
+  // Plain netboot is a claim of identity only; a medium that the BMC fetches over TLS is not.
+  const grade = via === "virtual-media" ? "sealed" : "lan";
+  if (action.destructive && grade === "lan" && !target.boot.allow.includes("destructive-over-lan")) {
+    throw new PitstopError(
+      "refused",
+      `${action.name} is destructive and ${target.name} boots over plain ${via}, where identity is only a claim; boot it via virtual-media, or let its owner add "destructive-over-lan" to boot.allow.`,
+    );
+  }
+  return freeze({
+    ...base,
+    action: {
+      name: action.name,
+      mode: action.mode,
+      report: action.report ?? null,
+      destructive: action.destructive,
+      onReboot: action.onReboot,
+      approval: action.approval,
+      interactive: action.interactive,
+      tasks: await Promise.all(action.tasks.map((task, index) => planTask(objects, task, `${index + 1}-${task.name}`))),
+      params: paramsOf(action, request.params),
+    },
+    image,
+    via,
+    grade,
+    limits: limitsOf(target, action),
+  });
+}
+
+/** A task as the plan and the history keep it. `id` tells tasks of one session apart. */
+export async function planTask(objects: ObjectStore, task: Task, id: string): Promise<PlannedTask> {
+  return {
+    id,
+    name: task.name,
+    scriptSha256: await objects.put(Buffer.from(task.script, "utf8")),
+    timeoutMs: durationMs(task.timeout),
+    destructive: task.destructive,
+    devices: task.devices,
+  };
+}
+
+function parseRequest(input: unknown) {
+  const parsed = SessionRequest.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new PitstopError(
+    "invalid",
+    `The request's ${issue?.path.join(".") || "argument"} is not usable: ${issue?.message}.`,
+  );
+}
+
+async function mustHave<K extends "Target" | "Action" | "Image">(
+  catalogue: Catalogue,
+  kind: K,
+  name: string,
+  plural: string,
+) {
+  const found = await catalogue.get(kind, name);
+  if (found) return found;
+  throw new PitstopError(
+    "notFound",
+    `There is no ${kind.toLowerCase()} "${name}"; "pitstop get ${plural}" lists them.`,
+  );
+}
+
+async function imageFor(catalogue: Catalogue, action: Action, asked: string | undefined): Promise<Image | null> {
+  if (!action.image && asked) {
+    throw new PitstopError(
+      "invalid",
+      `${action.name} boots no image, so --image ${asked} has no meaning; leave it out.`,
+    );
+  }
+  const name = asked ?? action.image;
+  if (!name) return null;
+  const image = await mustHave(catalogue, "Image", name, "images");
+  if (image.role !== "maintenance") {
+    throw new PitstopError(
+      "invalid",
+      `The image ${name} has the role ${image.role}; a session boots a maintenance image.`,
+    );
+  }
+  return image;
+}
+
+function paramsOf(action: Action, given: Record<string, string>): Record<string, string> {
+  const unknown = Object.keys(given).find((name) => !(name in action.params));
+  if (unknown) {
+    const known = Object.keys(action.params).join(", ") || "none";
+    throw new PitstopError("invalid", `${action.name} has no parameter "${unknown}"; it has ${known}.`);
+  }
+  const params: Record<string, string> = {};
+  for (const [name, declared] of Object.entries(action.params)) {
+    const value = given[name] ?? declared.default;
+    if (value === undefined) {
+      throw new PitstopError("invalid", `${action.name} needs the parameter "${name}"; give --param ${name}=VALUE.`);
+    }
+    params[name] = value;
+  }
+  return params;
+}
+
+function limitsOf(target: Target, action: Action | null): SessionPlan["limits"] {
+  const limits = action?.limits;
+  return {
+    gracefulMs: durationMs(target.shutdown.graceful),
+    bootMs: limits ? durationMs(limits.boot) : 0,
+    bootAttempts: limits?.bootAttempts ?? 0,
+    workMs: limits ? durationMs(limits.work) : 0,
+    leaseMs: limits ? durationMs(limits.lease) : 0,
+    homeMs: limits ? durationMs(limits.home) : DEFAULT_HOME_MS,
+  };
+}
+
+function freeze(plan: Omit<SessionPlan, "absoluteDeadline">): SessionPlan {
+  const l = plan.limits;
+  const bootsMs = (l.bootMs * l.bootAttempts * (l.bootAttempts + 1)) / 2;
+  const totalMs = l.gracefulMs + bootsMs + l.workMs + l.homeMs + RESERVE_MS;
+  return SessionPlan.parse({ ...plan, absoluteDeadline: new Date(Date.now() + totalMs).toISOString() });
+}

@@ -1,0 +1,65 @@
+import type { TargetControl } from "../src/control/control.js";
+import { ensureOn } from "../src/control/ensure.js";
+import { proveHome } from "../src/control/home.js";
+import type { HomeVerdict } from "../src/domain/session.js";
+import { compareBootState, type HomeAnswer } from "../src/domain/snapshot.js";
+import { cancellation, growing, pause } from "./activity.js";
+import type { SiteActivities } from "./contract.js";
+import type { Collected } from "./controls.js";
+import type { SiteDeps } from "./site.js";
+
+type Input = Parameters<SiteActivities["verifyHome"]>[0];
+
+/**
+ * Waits for the proof that the target's own system runs, then compares the boot state with the snapshot: in that
+ * order, because firmware may still write its boot order until it hands over.
+ */
+export async function verifyHome(
+  deps: Pick<SiteDeps, "askHome">,
+  control: TargetControl,
+  collected: Collected,
+  input: Input,
+): Promise<{ verdict: HomeVerdict; waitedMs: number }> {
+  const startedAt = Date.now();
+  const lateOff = await watchForLatePowerOff(control, collected, input.watchLateOffMs);
+  const home =
+    input.snapshot.state.power === "On"
+      ? await waitForProof(deps, { ...input, rebooted: input.rebooted || lateOff })
+      : { proved: true, strength: "off" as const, reason: null, checks: [] };
+  const waitedMs = Date.now() - startedAt;
+  const after = await control.readState();
+  const { differences, added } = compareBootState(input.snapshot.state, after);
+  return { verdict: { ...home, after, differences, added }, waitedMs };
+}
+
+/** A system that was asked to shut down may do so after its deadline: it is seen and powered on again. */
+async function watchForLatePowerOff(control: TargetControl, collected: Collected, forMs: number): Promise<boolean> {
+  const deadline = Date.now() + forMs;
+  while (Date.now() < deadline) {
+    if ((await control.power()) === "Off") {
+      const done = await ensureOn(control, {
+        why: "it obeyed the shutdown after its deadline",
+        signal: cancellation(),
+      });
+      collected.powerActions.push(...done.actions);
+      return true;
+    }
+    await pause(2_000);
+  }
+  return false;
+}
+
+async function waitForProof(
+  deps: Pick<SiteDeps, "askHome">,
+  { plan, snapshot, rebooted }: Input,
+): Promise<Pick<HomeVerdict, "proved" | "strength" | "reason" | "checks">> {
+  const deadline = Date.now() + plan.limits.homeMs;
+  let checks: HomeAnswer[] = [];
+  for (const ms of growing(100, 2_000)) {
+    checks = await Promise.all(plan.target.home.map(deps.askHome));
+    const proof = proveHome(snapshot.home, checks, { rebooted });
+    if (proof.proved || Date.now() > deadline) return { ...proof, checks };
+    await pause(ms);
+  }
+  throw new Error("unreachable: the pauses never end");
+}

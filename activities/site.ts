@@ -1,0 +1,249 @@
+import type { Site, SiteEntry } from "../src/boot/site.js";
+import type { BootChoice, TargetControl } from "../src/control/control.js";
+import type { OffHow } from "../src/control/ensure.js";
+import { ensureOff, ensureOn } from "../src/control/ensure.js";
+import type { AgentTask } from "../src/domain/agent.js";
+import { PitstopError } from "../src/domain/errors.js";
+import { InventoryReport } from "../src/domain/inventory.js";
+import type { PlannedTask, SessionPlan, TaskResult } from "../src/domain/session.js";
+import type { BootSnapshot, BootState, HomeAnswer } from "../src/domain/snapshot.js";
+import type { HomeCheck } from "../src/domain/target.js";
+import type { ObjectStore } from "../src/stores/store.js";
+import { cancellation, growing, pause } from "./activity.js";
+import type { SiteActivities } from "./contract.js";
+import type { Controls } from "./controls.js";
+import { verifyHome } from "./proof.js";
+import { diagnose, locate } from "./whereabouts.js";
+
+export interface SiteDeps {
+  site: Site;
+  objects: ObjectStore;
+  controls: Controls;
+  askHome(check: HomeCheck): Promise<HomeAnswer>;
+  /** Whether the session that owns a journal entry is open at Temporal. */
+  isAlive(entry: SiteEntry): Promise<boolean>;
+}
+
+/** How long the agent may take to hear that its work is over, and then to turn the machine off, before it is forced. */
+const FINISH_HEARD_MS = 2_000;
+const FINISH_OFF_MS = 15_000;
+
+/** The activities of a site's queue. */
+export function siteActivities(deps: SiteDeps): SiteActivities {
+  const { site, objects, controls } = deps;
+  const own = (plan: SessionPlan) => owned(site, plan);
+
+  return {
+    async captureSnapshot({ plan }) {
+      const entry = await adopt(deps, plan);
+      const notes: string[] = [];
+      return await controls.use(plan, async (control) => {
+        const identity = await control.identify();
+        if (entry.snapshot) return { snapshot: entry.snapshot, notes };
+        const state = await control.readState();
+        refusePending(plan, state);
+        const home = state.power === "On" ? await Promise.all(plan.target.home.map(deps.askHome)) : [];
+        if (state.power === "On" && !home.some((answer) => answer.answered)) {
+          notes.push("No home check answered before departure, so the return cannot be compared with it.");
+        }
+        if (plan.target.control.some((c) => "redfish" in c && c.redfish.tls.insecure)) {
+          notes.push("The BMC's certificate was not verified: the target says tls.insecure.");
+        }
+        const taken: BootSnapshot = {
+          target: plan.target.name,
+          session: plan.session,
+          takenAt: new Date().toISOString(),
+          identity,
+          state,
+          home,
+        };
+        return { snapshot: await site.keepSnapshot(plan.target.name, plan.session, taken), notes };
+      });
+    },
+
+    async stageImage({ plan }) {
+      await own(plan);
+      return await site.stage(plan, () => undefined, cancellation());
+    },
+
+    armTarget: ({ plan, epoch, wasOff }) =>
+      controls.use(plan, async (control) => {
+        await own(plan);
+        await arm(site, control, plan, epoch, wasOff);
+        return {};
+      }),
+
+    ensureOff: ({ plan, running, why }) =>
+      controls.use(plan, async (control, collected) => {
+        await own(plan);
+        if (running === "image") await letImageFinish(site, control, plan);
+        const { graceful, then } = plan.target.shutdown;
+        const how: OffHow =
+          running === "image"
+            ? { mode: "force" }
+            : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
+        const done = await ensureOff(control, how, { why, signal: cancellation() });
+        collected.powerActions.push(...done.actions);
+        return { tookMs: done.tookMs };
+      }),
+
+    locateTarget: ({ plan, snapshot }) =>
+      controls.use(plan, async (control) => ({ where: await locate(deps, control, plan, snapshot) })),
+
+    ensureOn: ({ plan, epoch, wasOff, why }) =>
+      controls.use(plan, async (control, collected) => {
+        await own(plan);
+        // Armed again while it is off: an override may have been spent, or lost, by the way down.
+        if (epoch !== null && (await control.power()) === "Off") await arm(site, control, plan, epoch, wasOff);
+        const done = await ensureOn(control, { why, signal: cancellation() });
+        collected.powerActions.push(...done.actions);
+        return {};
+      }),
+
+    diagnoseBoot: ({ plan }) =>
+      controls.use(plan, async (control) => ({ diagnosis: await diagnose(deps, control, plan) })),
+
+    async offerTask({ plan, task }) {
+      await own(plan);
+      const result = await site.offer(
+        plan.target.name,
+        plan.session,
+        await agentTask(objects, plan, task),
+        cancellation(),
+      );
+      return await checkReport(objects, plan, result);
+    },
+
+    restoreBoot: ({ plan, snapshot }) =>
+      controls.use(plan, async (control) => {
+        await own(plan);
+        // The boot server first: from here on even a BMC that cannot be disarmed leads home.
+        await site.withdraw(plan.target.name, plan.session);
+        await control.restoreMedia(snapshot.state.media);
+        await control.restoreOverride(snapshot.state.override);
+        await control.restoreBootOrder(snapshot.state.bootOrder);
+        return { notes: [] };
+      }),
+
+    verifyHome: (input) =>
+      controls.use(input.plan, (control, collected) => verifyHome(deps, control, collected, input)),
+
+    async closeSite({ plan }) {
+      await site.close(plan.target.name, plan.session);
+      return await controls.end(plan);
+    },
+  };
+}
+
+/**
+ * The journal's entry for this session. One that a lost session left behind is adopted with its snapshot: what was
+ * home then is home now, whatever the target's boot state says today (promise 2).
+ */
+async function adopt({ site, isAlive }: SiteDeps, plan: SessionPlan): Promise<SiteEntry> {
+  const name = plan.target.name;
+  const other = site.entry(name);
+  let kept = plan.adopted;
+  if (other && other.session !== plan.session) {
+    if (await isAlive(other)) {
+      throw new PitstopError("busy", `${name} is held by the session ${other.session}; wait for it, or abort it.`);
+    }
+    kept = other.snapshot ?? kept;
+    await site.close(name, other.session);
+  }
+  const entry = await site.open(plan, plan.session);
+  if (!kept || entry.snapshot) return entry;
+  return { ...entry, snapshot: await site.keepSnapshot(name, plan.session, kept) };
+}
+
+/** The session's epoch at the site: an attempt of a session that has ended here must not touch the target. */
+async function owned(site: Site, plan: SessionPlan): Promise<SiteEntry> {
+  const entry = site.entry(plan.target.name);
+  // A site that lost its journal learns of the session again from the plan that each activity carries.
+  if (!entry) return await site.open(plan, plan.session);
+  if (entry.session !== plan.session) {
+    throw new PitstopError("busy", `${plan.target.name} is held by the session ${entry.session} at this site.`);
+  }
+  return entry;
+}
+
+/** What somebody else left pending is theirs: it is refused, in one sentence, before anything is changed. */
+function refusePending(plan: SessionPlan, state: BootState): void {
+  const name = plan.target.name;
+  if (state.override.enabled === "Once") {
+    throw new PitstopError(
+      "refused",
+      `${name} has a one-time boot override pending (${state.override.target}) that is not ours; clear it, or let it be used, and start again.`,
+    );
+  }
+  const medium = state.media.find((slot) => slot.inserted);
+  if (medium) {
+    throw new PitstopError(
+      "refused",
+      `${name} has a medium inserted in ${medium.slot} that is not ours; eject it and start again.`,
+    );
+  }
+  if (plan.image && state.secureBoot) {
+    throw new PitstopError(
+      "refused",
+      `${name} has Secure Boot on, and its boot chain must then be signed, which Pitstop does not yet serve; turn Secure Boot off for maintenance or use an action without an image.`,
+    );
+  }
+}
+
+/** The boot server serves the session's script, the medium is in, and the override is set and read back. */
+async function arm(
+  site: Site,
+  control: TargetControl,
+  plan: SessionPlan,
+  epoch: number,
+  wasOff: boolean,
+): Promise<void> {
+  const urls = await site.publish(plan.target.name, plan.session, epoch, wasOff);
+  if (plan.via === "virtual-media") await control.insertMedia(urls.mediaUrl);
+  await control.arm(choiceOf(plan, urls.httpBootUri));
+}
+
+function choiceOf(plan: SessionPlan, uri: string): BootChoice {
+  if (plan.via === "uefi-http") return { via: "uefi-http", uri };
+  if (plan.via === "virtual-media") return { via: "virtual-media" };
+  if (plan.via === "pxe") return { via: "pxe" };
+  throw new PitstopError("internal", "A session without a boot path was armed.");
+}
+
+/** The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. */
+async function letImageFinish(site: Site, control: TargetControl, plan: SessionPlan): Promise<void> {
+  if ((await control.power()) === "Off") return;
+  const taken = await site.finish(plan.target.name, plan.session, "off", FINISH_HEARD_MS);
+  if (!taken) return;
+  const deadline = Date.now() + FINISH_OFF_MS;
+  for (const ms of growing(50, 1_000)) {
+    if ((await control.power()) === "Off" || Date.now() > deadline) return;
+    await pause(ms);
+  }
+}
+
+async function agentTask(objects: ObjectStore, plan: SessionPlan, task: PlannedTask): Promise<AgentTask> {
+  const env: Record<string, string> = { PITSTOP_SESSION: plan.session, PITSTOP_TARGET: plan.target.name };
+  for (const [name, value] of Object.entries(plan.action?.params ?? {})) env[`PARAM_${name.toUpperCase()}`] = value;
+  return {
+    id: task.id,
+    name: task.name,
+    script: Buffer.from(await objects.get(task.scriptSha256)).toString("utf8"),
+    env,
+    timeoutSeconds: Math.ceil(task.timeoutMs / 1000),
+    unlock: task.destructive ? task.devices : [],
+  };
+}
+
+/** The finding of the task that makes the action's report must be that report. */
+async function checkReport(objects: ObjectStore, plan: SessionPlan, result: TaskResult): Promise<TaskResult> {
+  if (plan.action?.report !== "inventory" || result.name !== "inventory" || result.status !== "succeeded")
+    return result;
+  const failed = (reason: string): TaskResult => ({ ...result, status: "failed", reason });
+  if (!result.findingSha256) return failed("it printed no report");
+  const finding: unknown = JSON.parse(Buffer.from(await objects.get(result.findingSha256)).toString("utf8"));
+  const parsed = InventoryReport.safeParse(finding);
+  if (parsed.success) return result;
+  const issue = parsed.error.issues[0];
+  return failed(`its report is not an inventory: ${issue?.path.join(".")}: ${issue?.message}`);
+}

@@ -1,0 +1,109 @@
+// What a fresh clone needs before anything of ours can run: Node, dependencies, OS packages, the build.
+// Plain JavaScript without dependencies, because it runs before there are any. Every step says what it does, once.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Debian's package and what shows that it is there: a program on PATH, or a file. */
+export const OS_PACKAGES = {
+  lab: [
+    ["qemu-system-x86", "qemu-system-x86_64"],
+    ["qemu-utils", "qemu-img"],
+    ["ovmf", "/usr/share/OVMF/OVMF_CODE_4M.fd"],
+    ["ipxe", "/usr/lib/ipxe/ipxe.efi"],
+    ["ipxe-qemu", "/usr/lib/ipxe/qemu/pxe-virtio.rom"],
+    ["syslinux", "syslinux"],
+    ["syslinux-common", "/usr/lib/syslinux/mbr/mbr.bin"],
+    ["mtools", "mcopy"],
+    ["dosfstools", "mkfs.vfat"],
+    ["fdisk", "sfdisk"],
+    ["e2fsprogs", "mke2fs"],
+    ["python3-venv", "/usr/share/doc/python3-venv"],
+  ],
+  image: [
+    ["busybox-static", "busybox"],
+    ["cpio", "cpio"],
+    ["zstd", "zstd"],
+    ["xz-utils", "xz"],
+    ["xorriso", "xorriso"],
+    ["binutils", "readelf"],
+    ["kmod", "depmod"],
+  ],
+  agent: [
+    ["curl", "curl"],
+    ["jq", "jq"],
+    ["openssl", "openssl"],
+  ],
+  test: [
+    ["xfsprogs", "mkfs.xfs"],
+    ["chromium", "chromium"],
+    ["openssh-client", "ssh"],
+  ],
+};
+
+function has(probe) {
+  const paths = probe.startsWith("/")
+    ? [probe]
+    : [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"].map((dir) => join(dir, probe));
+  return paths.some((path) => {
+    try {
+      accessSync(path, probe.startsWith("/") ? constants.R_OK : constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}
+
+export function checkNode() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major > 20 || (major === 20 && minor >= 19)) return;
+  fail(`Pitstop needs Node.js 20.19 or later; this is ${process.versions.node}. Install a newer one and start again.`);
+}
+
+/** Dependencies as the lockfile says; a stamp makes the second start instant. */
+export function ensureDependencies() {
+  const digest = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
+  const stamp = join(root, "node_modules", ".pitstop-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
+  console.log("installing the npm dependencies (npm ci)");
+  const npm = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, stdio: "inherit" });
+  if (npm.status !== 0) fail("npm ci failed; its message is above. Start again when the registry can be reached.");
+  writeFileSync(stamp, digest);
+}
+
+/**
+ * Ensures the OS packages of the groups. Debian and Ubuntu as root: installed, saying so, unless
+ * PITSTOP_NO_INSTALL=1 forbids it. Else: told what is missing. Returns the groups that are complete.
+ */
+export function ensureOsPackages(groups) {
+  const missing = (group) => OS_PACKAGES[group].filter(([, probe]) => !has(probe)).map(([name]) => name);
+  let wanted = groups.flatMap(missing);
+  const apt = has("apt-get") && process.getuid?.() === 0;
+  if (wanted.length > 0 && apt && process.env.PITSTOP_NO_INSTALL !== "1") {
+    console.log(`installing OS packages: ${wanted.join(" ")}`);
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    const run = (...args) => spawnSync("apt-get", ["-qq", ...args], { env, stdio: ["ignore", "ignore", "inherit"] });
+    run("update");
+    const installed = run("install", "-y", "--no-install-recommends", ...wanted);
+    if (installed.status !== 0) console.error("apt-get could not install all of them; its message is above.");
+    wanted = groups.flatMap(missing);
+  }
+  if (wanted.length > 0) {
+    const why =
+      process.env.PITSTOP_NO_INSTALL === "1" ? "PITSTOP_NO_INSTALL=1 forbids to install them" : "install them";
+    console.log(`missing OS packages (${why}): ${wanted.join(" ")}`);
+  }
+  return groups.filter((group) => missing(group).length === 0);
+}

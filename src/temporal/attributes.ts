@@ -1,0 +1,49 @@
+import type { Connection } from "@temporalio/client";
+import { SEARCH_ATTRIBUTES } from "../../workflows/attributes.js";
+import { messageOf, PitstopError } from "../domain/errors.js";
+
+/** temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD */
+const KEYWORD = 2;
+
+/**
+ * Ensures that every search attribute is registered as a keyword, and proves it before anything polls: an unregistered
+ * one would fail workflow tasks for ever, the restore's included.
+ */
+export async function ensureSearchAttributes(connection: Connection, namespace: string): Promise<void> {
+  const wrong = await missing(connection, namespace);
+  if (wrong.length === 0) return;
+  let reason = "";
+  try {
+    await connection.operatorService.addSearchAttributes({
+      namespace,
+      searchAttributes: Object.fromEntries(wrong.map((name) => [name, KEYWORD])),
+    });
+  } catch (error) {
+    reason = messageOf(error);
+  }
+  // A server tells its caches with some delay; ten seconds are its own default refresh.
+  for (let tries = 0; tries < 40; tries++) {
+    const still = await missing(connection, namespace);
+    if (still.length === 0) return;
+    if (reason) break;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  const command = wrong.map((name) => `--name ${name} --type Keyword`).join(" ");
+  throw new PitstopError(
+    "refused",
+    `Temporal's namespace ${namespace} lacks search attributes${reason ? ` and refused to add them (${reason})` : ""}; run: temporal operator search-attribute create --namespace ${namespace} ${command}`,
+  );
+}
+
+async function missing(connection: Connection, namespace: string): Promise<string[]> {
+  const known = await connection.operatorService.listSearchAttributes({ namespace });
+  return SEARCH_ATTRIBUTES.map((key) => key.name).filter((name) => known.customAttributes?.[name] !== KEYWORD);
+}
+
+/** Ensures that closed sessions stay readable for `days`; only for a server that is ours. */
+export async function ensureRetention(connection: Connection, namespace: string, days: number): Promise<void> {
+  await connection.workflowService.updateNamespace({
+    namespace,
+    config: { workflowExecutionRetentionTtl: { seconds: days * 86_400 } as never },
+  });
+}

@@ -1,0 +1,167 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, openSync, readFileSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { createServer, connect as tcpConnect } from "node:net";
+import { join } from "node:path";
+import type { TemporalAddress } from "./connect.js";
+
+/**
+ * Raised from the stock 20 per second, which costs 50 ms for each hop of a task. Say the same to those who bring
+ * their own server.
+ */
+const POLL_RPS = 2000;
+const READY_MS = 30_000;
+const WATCH_MS = 1_000;
+
+export interface DevServer extends TemporalAddress {
+  uiUrl: string;
+  pid(): number | null;
+  /** Ends the server and the watch over it. */
+  stop(): Promise<void>;
+  /** Leaves the server running for the next process that adopts it. */
+  leave(): void;
+}
+
+interface Note {
+  pid: number;
+  port: number;
+  uiPort: number;
+}
+
+/**
+ * Ensures that a dev server with a database file runs, and starts it again when it dies. One that an earlier process
+ * of ours left running is adopted: its sessions go on. Its addresses stay the same over restarts.
+ */
+export async function ensureDevServer(options: {
+  program: () => Promise<string>;
+  dir: string;
+  log: (message: string, facts: object) => void;
+}): Promise<DevServer> {
+  const { dir, log } = options;
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const noteFile = join(dir, "server.json");
+  const before = readNote(noteFile);
+  const port = before?.port ?? (await freePort());
+  const uiPort = before?.uiPort ?? (await freePort());
+  let pid: number | null = before && isOurs(before.pid, dir) && (await answers(before.port)) ? before.pid : null;
+  let child: ChildProcess | null = null;
+  let stopped = false;
+
+  const start = async () => {
+    const program = await options.program();
+    child = spawn(program, serverArguments(dir, port, uiPort), {
+      // A process group of its own: a Ctrl-C meant for us must not take the sessions' memory first.
+      detached: true,
+      stdio: ["ignore", openSync(join(dir, "server.log"), "a"), openSync(join(dir, "server.log"), "a")],
+    });
+    pid = child.pid ?? null;
+    child.unref();
+    await writeFile(noteFile, JSON.stringify({ pid: pid ?? 0, port, uiPort } satisfies Note));
+    await until(() => answers(port), READY_MS);
+  };
+
+  if (pid === null) await start();
+  else log("adopted the running Temporal dev server", { pid, port });
+
+  const watch = (async () => {
+    while (!stopped) {
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS).unref());
+      if (stopped || (pid !== null && isOurs(pid, dir))) continue;
+      log("the Temporal dev server is gone; starting it again", { pid });
+      await start().catch((error: unknown) => log("the Temporal dev server did not start", { error: String(error) }));
+    }
+  })();
+  void watch;
+
+  return {
+    address: `127.0.0.1:${port}`,
+    namespace: "default",
+    configured: false,
+    uiUrl: `http://127.0.0.1:${uiPort}`,
+    pid: () => pid,
+    leave: () => {
+      stopped = true;
+    },
+    stop: async () => {
+      stopped = true;
+      if (pid !== null && isOurs(pid, dir)) {
+        process.kill(pid, "SIGTERM");
+        const ended = await until(async () => pid === null || !isOurs(pid, dir), 10_000).catch(() => false);
+        if (ended === false && pid !== null && isOurs(pid, dir)) process.kill(pid, "SIGKILL");
+      }
+      await rm(noteFile, { force: true });
+      await writeFile(noteFile, JSON.stringify({ pid: 0, port, uiPort } satisfies Note));
+    },
+  };
+}
+
+function serverArguments(dir: string, port: number, uiPort: number): string[] {
+  return [
+    ...["server", "start-dev", "--db-filename", join(dir, "temporal.db"), "--ip", "127.0.0.1"],
+    ...["--port", String(port), "--ui-port", String(uiPort), "--log-level", "error"],
+    ...["--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=FULL"],
+    ...["--dynamic-config-value", `history.transferProcessorMaxPollRPS=${POLL_RPS}`],
+    ...["--dynamic-config-value", `history.timerProcessorMaxPollRPS=${POLL_RPS}`],
+  ];
+}
+
+function readNote(file: string): Note | null {
+  if (!existsSync(file)) return null;
+  try {
+    const note = JSON.parse(readFileSync(file, "utf8")) as Note;
+    return Number.isInteger(note.port) && Number.isInteger(note.uiPort) ? note : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the process is alive and is the server of this folder: a process id alone may have been given to another. */
+function isOurs(pid: number, dir: string): boolean {
+  if (pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    const status = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return words.includes(join(dir, "temporal.db")) && !/\) Z /.test(status);
+  } catch {
+    // No /proc here (not Linux): the port decides.
+    return !existsSync("/proc/self");
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = tcpConnect({ port, host: "127.0.0.1", timeout: 1_000 });
+    const done = (yes: boolean) => {
+      socket.destroy();
+      resolve(yes);
+    };
+    socket.once("connect", () => done(true));
+    socket.once("error", () => done(false));
+    socket.once("timeout", () => done(false));
+  });
+}
+
+async function until(condition: () => Promise<boolean>, withinMs: number): Promise<true> {
+  const deadline = Date.now() + withinMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return true;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+}

@@ -1,4 +1,5 @@
 import type { Catalogue } from "../src/catalogue/catalogue.js";
+import { parseSelector } from "../src/catalogue/selector.js";
 import { PitstopError } from "../src/domain/errors.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type { TaskResult } from "../src/domain/session.js";
@@ -68,17 +69,4 @@ async function findingsOf(objects: ObjectStore, tasks: TaskResult[]): Promise<Re
       : { unavailable: `sha256:${task.findingSha256} is kept at the target's site` };
   }
   return Object.keys(findings).length > 0 ? findings : null;
-}
-
-/** `key=value,key=value` */
-export function parseSelector(text: string): Record<string, string> {
-  const selector: Record<string, string> = {};
-  for (const part of text.split(",")) {
-    const [key, value, ...rest] = part.split("=");
-    if (!key?.trim() || value === undefined || rest.length > 0) {
-      throw new PitstopError("invalid", `The selector "${text}" is not usable: write key=value,key=value.`);
-    }
-    selector[key.trim()] = value.trim();
-  }
-  return selector;
 }

@@ -3,7 +3,7 @@ import type { Action, Task } from "../src/domain/action.js";
 import { durationMs } from "../src/domain/basics.js";
 import { PitstopError } from "../src/domain/errors.js";
 import type { Image } from "../src/domain/image.js";
-import { type PlannedTask, SessionPlan, SessionRequest } from "../src/domain/session.js";
+import { type PlannedTask, plannedTask, SessionPlan, SessionRequest } from "../src/domain/session.js";
 import type { Target } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
 
@@ -69,16 +69,9 @@ export async function planSession(catalogue: Catalogue, objects: ObjectStore, in
   });
 }
 
-/** A task as the plan and the history keep it. `id` tells tasks of one session apart. */
-export async function planTask(objects: ObjectStore, task: Task, id: string): Promise<PlannedTask> {
-  return {
-    id,
-    name: task.name,
-    scriptSha256: await objects.put(Buffer.from(task.script, "utf8")),
-    timeoutMs: durationMs(task.timeout),
-    destructive: task.destructive,
-    devices: task.devices,
-  };
+/** The script goes to the store; the history keeps its digest. */
+async function planTask(objects: ObjectStore, task: Task, id: string): Promise<PlannedTask> {
+  return plannedTask(task, id, await objects.put(Buffer.from(task.script, "utf8")));
 }
 
 function parseRequest(input: unknown) {

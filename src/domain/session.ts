@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { type Limits, ParamName, ParamValue } from "./action.js";
-import { Name, Sha256 } from "./basics.js";
+import { type Limits, ParamName, ParamValue, type Task } from "./action.js";
+import { durationMs, Name, Sha256 } from "./basics.js";
 import type { Ending, Outcome, Phase } from "./ids.js";
 import { Image } from "./image.js";
 import { BootSnapshot, Difference, HomeAnswer } from "./snapshot.js";
@@ -45,6 +45,16 @@ export const PlannedTask = z.object({
   devices: z.array(z.string()),
 });
 export type PlannedTask = z.infer<typeof PlannedTask>;
+
+/** A task as the plan and the history keep it. `id` tells tasks of one session apart. */
+export const plannedTask = (task: Task, id: string, scriptSha256: string): PlannedTask => ({
+  id,
+  name: task.name,
+  scriptSha256,
+  timeoutMs: durationMs(task.timeout),
+  destructive: task.destructive,
+  devices: task.devices,
+});
 
 /** All deadlines in milliseconds. */
 export const PlannedLimits = z.object({

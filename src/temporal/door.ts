@@ -1,6 +1,8 @@
+import { randomUUID } from "node:crypto";
 import {
   type Client,
   WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
 } from "@temporalio/client";
@@ -8,23 +10,37 @@ import { ApplicationFailure } from "@temporalio/common";
 import { ACTION, PHASE, TARGET } from "../../workflows/attributes.js";
 import type { maintenanceCampaign } from "../../workflows/maintenanceCampaign.js";
 import type { maintenanceSession } from "../../workflows/maintenanceSession.js";
+import type { Task } from "../domain/action.js";
 import { ERROR_CODES, type ErrorCode, messageOf, PitstopError } from "../domain/errors.js";
 import { CENTRAL_QUEUE, sessionWorkflowId } from "../domain/ids.js";
-import type {
-  ByPerson,
-  CampaignRequest,
-  CampaignSummary,
-  SessionRequest,
-  SessionStatus,
-  SuppliedTask,
-} from "../domain/session.js";
+import type { ByPerson, CampaignRequest, SessionRequest, SessionStatus } from "../domain/session.js";
+import { plannedTask, type SuppliedTask } from "../domain/session.js";
 
 /** An update is answered by a worker; without one in this time the caller is told that nobody works. */
 const UPDATE_TIMEOUT_MS = 15_000;
 
+/** A target's session. Without `session`: the one that is running now. */
+export interface SessionRef {
+  target: string;
+  session: string | null;
+}
+
+export interface CampaignState {
+  id: string;
+  running: boolean;
+  startedAt: string;
+  endedAt: string | null;
+  /** Why it ended before its sessions did; one sentence. */
+  failure: string | null;
+}
+
 /** Starts sessions and campaigns, and brings people's words to them. */
 export class TemporalDoor {
-  constructor(private readonly client: Client) {}
+  constructor(
+    private readonly client: Client,
+    /** Puts a script into the object store and returns its digest. */
+    private readonly keepScript: (script: string) => Promise<string>,
+  ) {}
 
   /** `busy` when a session of the target is open. Returns the session's id, which is its first run id. */
   async startSession(request: SessionRequest): Promise<{ workflowId: string; session: string }> {
@@ -55,71 +71,95 @@ export class TemporalDoor {
 
   /** The open session of a target; null when none is open. */
   async openSession(target: string): Promise<string | null> {
+    const description = await this.describe(sessionWorkflowId(target));
+    if (description?.status.name !== "RUNNING") return null;
+    return description.raw.workflowExecutionInfo?.firstRunId ?? description.runId;
+  }
+
+  /** What the session says of itself; without a session id, the target's newest. Null when there is no such session. */
+  async status({ target, session }: SessionRef): Promise<SessionStatus | null> {
     try {
-      const description = await this.client.workflow.getHandle(sessionWorkflowId(target)).describe();
-      if (description.status.name !== "RUNNING") return null;
-      return description.raw.workflowExecutionInfo?.firstRunId ?? description.runId;
+      const status = await this.client.workflow.getHandle(sessionWorkflowId(target)).query<SessionStatus>("status");
+      return session === null || status.session === session ? status : null;
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return null;
       throw unreachable(error);
     }
   }
 
-  /** Live status of the target's open or last session. `notFound` when there never was one. */
-  async status(target: string): Promise<SessionStatus> {
-    try {
-      return await this.client.workflow.getHandle(sessionWorkflowId(target)).query<SessionStatus>("status");
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) throw noSession(target);
-      throw unreachable(error);
-    }
+  approve = (ref: SessionRef, person: ByPerson): Promise<void> => this.update(ref, "approve", person);
+  abort = (ref: SessionRef, person: ByPerson): Promise<void> => this.update(ref, "abort", person);
+  retryRestore = (ref: SessionRef, person: ByPerson): Promise<void> => this.update(ref, "retryRestore", person);
+  releaseTarget = (ref: SessionRef, person: ByPerson): Promise<void> => this.update(ref, "releaseTarget", person);
+
+  /** The script goes to the store, the session gets its digest. `task` null only says that nothing more comes. */
+  async supplyTask(ref: SessionRef, person: ByPerson, task: Task | null, last = false): Promise<{ task: string }> {
+    const id = `supplied-${randomUUID()}`;
+    const planned = task && plannedTask(task, id, await this.keepScript(task.script));
+    const supplied: SuppliedTask = { by: person.by, task: planned, last };
+    await this.update(ref, "supplyTask", supplied);
+    return { task: id };
   }
 
-  approve = (target: string, person: ByPerson): Promise<void> => this.update(target, "approve", person);
-  abort = (target: string, person: ByPerson): Promise<void> => this.update(target, "abort", person);
-  supplyTask = (target: string, supplied: SuppliedTask): Promise<void> => this.update(target, "supplyTask", supplied);
-  retryRestore = (target: string, person: ByPerson): Promise<void> => this.update(target, "retryRestore", person);
-  releaseTarget = (target: string, person: ByPerson): Promise<void> => this.update(target, "releaseTarget", person);
-
-  /** Starts a campaign; `key` makes its workflow id, so that the same key is the same campaign. */
-  async startCampaign(request: CampaignRequest, key: string): Promise<{ campaign: string }> {
-    const campaign = `campaign/${key}`;
+  async startCampaign(request: CampaignRequest): Promise<{ id: string }> {
+    const id = `campaign/${randomUUID()}`;
     try {
       await this.client.workflow.start<typeof maintenanceCampaign>("maintenanceCampaign", {
-        workflowId: campaign,
+        workflowId: id,
         taskQueue: CENTRAL_QUEUE,
         args: [request],
         staticSummary: `${request.action} on ${request.targets?.join(", ") ?? request.select ?? ""}`.slice(0, 200),
         typedSearchAttributes: [{ key: ACTION, value: request.action }],
       });
-    } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw unreachable(error);
-    }
-    return { campaign };
-  }
-
-  async campaignStatus(campaign: string): Promise<{ status: string; summary: CampaignSummary }> {
-    try {
-      const handle = this.client.workflow.getHandle(campaign);
-      const description = await handle.describe();
-      return { status: description.status.name.toLowerCase(), summary: await handle.query<CampaignSummary>("status") };
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError)
-        throw new PitstopError("notFound", `There is no campaign "${campaign}".`);
-      throw unreachable(error);
-    }
-  }
-
-  /** Throws `unreachable` when Temporal does not answer. */
-  async health(): Promise<void> {
-    try {
-      await this.client.connection.workflowService.getSystemInfo({});
+      return { id };
     } catch (error) {
       throw unreachable(error);
     }
   }
 
-  private async update(target: string, name: string, argument: unknown): Promise<void> {
+  /** Null when there is no such campaign. */
+  async campaign(id: string): Promise<CampaignState | null> {
+    const description = await this.describe(id);
+    if (!description) return null;
+    const running = description.status.name === "RUNNING";
+    return {
+      id,
+      running,
+      startedAt: description.startTime.toISOString(),
+      endedAt: description.closeTime?.toISOString() ?? null,
+      failure: running || description.status.name === "COMPLETED" ? null : await this.whyFailed(id),
+    };
+  }
+
+  async health(): Promise<{ name: string; ok: boolean; detail: string }[]> {
+    try {
+      const info = await this.client.connection.workflowService.getSystemInfo({});
+      return [{ name: "temporal", ok: true, detail: `Temporal server ${info.serverVersion} answers.` }];
+    } catch (error) {
+      return [{ name: "temporal", ok: false, detail: unreachable(error).message }];
+    }
+  }
+
+  private async describe(workflowId: string) {
+    try {
+      return await this.client.workflow.getHandle(workflowId).describe();
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return null;
+      throw unreachable(error);
+    }
+  }
+
+  private async whyFailed(workflowId: string): Promise<string> {
+    try {
+      await this.client.workflow.getHandle(workflowId).result();
+      return "It ended.";
+    } catch (error) {
+      return error instanceof WorkflowFailedError ? messageOf(error.cause ?? error) : messageOf(error);
+    }
+  }
+
+  private async update({ target, session }: SessionRef, name: string, argument: unknown): Promise<void> {
+    if (session !== null && (await this.openSession(target)) !== session) throw noSession(target);
     const handle = this.client.workflow.getHandle(sessionWorkflowId(target));
     try {
       await this.client.connection.withDeadline(Date.now() + UPDATE_TIMEOUT_MS, () =>

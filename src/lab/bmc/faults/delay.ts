@@ -1,0 +1,23 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import type { Fault } from "./fault.js";
+import { countdown, Match, matches, Times } from "./match.js";
+
+/** Answers late: at most ten minutes, longer than any client waits. */
+export const DelayFault = z.strictObject({
+  fault: z.literal("delay"),
+  ms: z.number().int().min(1).max(600_000),
+  match: Match.optional(),
+  times: Times,
+});
+
+export function delayFault(spec: z.infer<typeof DelayFault>): Fault {
+  const left = countdown(spec.times);
+  return {
+    intercept: async (seen) => {
+      // Unreferenced: a lab that is closed does not wait for a client that nobody answers any more.
+      if (matches(spec.match, seen) && left()) await sleep(spec.ms, undefined, { ref: false });
+      return null;
+    },
+  };
+}

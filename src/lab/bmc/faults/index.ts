@@ -1,0 +1,132 @@
+import { z } from "zod";
+import { PitstopError } from "../../../domain/errors.js";
+import { DelayFault, delayFault } from "./delay.js";
+import { DropFault, dropFault } from "./drop.js";
+import { EtagFault, etagFault } from "./etag.js";
+import type { Fault, Interception, JsonObject } from "./fault.js";
+import { IgnoredOverrideFault, ignoredOverrideFault } from "./ignored-override.js";
+import { LostResetFault, lostResetFault } from "./lost-reset.js";
+import { LyingPowerFault, lyingPowerFault } from "./lying-power.js";
+import type { Seen } from "./match.js";
+import { SessionExpiryFault, sessionExpiryFault } from "./session-expiry.js";
+import { SettingsObjectFault, settingsObjectFault } from "./settings-object.js";
+import { StatusFault, statusFault } from "./status.js";
+import { StickyMediaFault, stickyMediaFault } from "./sticky-media.js";
+
+/** A fault as data, chosen by its name. */
+export const FaultSpec = z.discriminatedUnion("fault", [
+  DelayFault,
+  DropFault,
+  EtagFault,
+  IgnoredOverrideFault,
+  LostResetFault,
+  LyingPowerFault,
+  SessionExpiryFault,
+  SettingsObjectFault,
+  StatusFault,
+  StickyMediaFault,
+]);
+export type FaultSpec = z.input<typeof FaultSpec>;
+
+function makeFault(spec: z.output<typeof FaultSpec>): Fault {
+  switch (spec.fault) {
+    case "delay":
+      return delayFault(spec);
+    case "drop":
+      return dropFault(spec);
+    case "etag":
+      return etagFault(spec);
+    case "ignored-override":
+      return ignoredOverrideFault(spec);
+    case "lost-reset":
+      return lostResetFault(spec);
+    case "lying-power":
+      return lyingPowerFault(spec);
+    case "session-expiry":
+      return sessionExpiryFault(spec);
+    case "settings-object":
+      return settingsObjectFault();
+    case "status":
+      return statusFault(spec);
+    case "sticky-media":
+      return stickyMediaFault();
+  }
+}
+
+const MAX_FAULTS = 32;
+
+/** The faults of one BMC. They may be injected and taken back while it runs. */
+export class FaultSet {
+  readonly #faults = new Map<object, { spec: FaultSpec; fault: Fault }>();
+
+  /** Returns what takes the fault back. */
+  inject(spec: FaultSpec): () => void {
+    const parsed = FaultSpec.safeParse(spec);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      throw new PitstopError("invalid", `The fault is not usable at ${issue?.path.join(".")}: ${issue?.message}.`);
+    }
+    if (this.#faults.size >= MAX_FAULTS) {
+      throw new PitstopError("invalid", `A BMC has at most ${MAX_FAULTS} faults at once; take some back first.`);
+    }
+    const key = {};
+    this.#faults.set(key, { spec, fault: makeFault(parsed.data) });
+    return () => {
+      this.#faults.delete(key);
+    };
+  }
+
+  list(): FaultSpec[] {
+    return [...this.#faults.values()].map(({ spec }) => spec);
+  }
+
+  clear(): void {
+    this.#faults.clear();
+  }
+
+  async intercept(seen: Seen): Promise<Interception | null> {
+    for (const fault of this.#each()) {
+      const interception = (await fault.intercept?.(seen)) ?? null;
+      if (interception) return interception;
+    }
+    return null;
+  }
+
+  show(path: string, body: JsonObject): JsonObject {
+    return this.#each().reduce((shown, fault) => fault.show?.(path, shown) ?? shown, body);
+  }
+
+  shownEtag(strong: string): string | null {
+    const etag = this.#each().find((fault) => fault.etag)?.etag;
+    return etag ? etag.show(strong) : strong;
+  }
+
+  acceptsEtag(given: string, strong: string): boolean {
+    const etag = this.#each().find((fault) => fault.etag)?.etag;
+    return etag ? etag.accepts(given, strong) : given === strong;
+  }
+
+  ignoresOverride(): "spent" | "kept" | null {
+    for (const fault of this.#each()) {
+      const ignored = fault.ignoresOverride?.() ?? null;
+      if (ignored) return ignored;
+    }
+    return null;
+  }
+
+  losesReset(type: string): boolean {
+    return this.#each().some((fault) => fault.losesReset?.(type) ?? false);
+  }
+
+  endsSessions(seen: Seen): boolean {
+    return this.#each().some((fault) => fault.endsSessions?.(seen) ?? false);
+  }
+
+  get bootInSettings(): boolean {
+    return this.#each().some((fault) => fault.bootInSettings === true);
+  }
+
+  #each(): Fault[] {
+    return [...this.#faults.values()].map(({ fault }) => fault);
+  }
+}

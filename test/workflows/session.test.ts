@@ -1,0 +1,419 @@
+import { Context } from "@temporalio/activity";
+import { WorkflowFailedError } from "@temporalio/client";
+import { ApplicationFailure } from "@temporalio/common";
+import { Worker } from "@temporalio/worker";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { SessionSummary } from "../../src/domain/session.js";
+import type { maintenanceSession } from "../../workflows/index.js";
+import { startTestTemporal, type TestTemporal, workflowBundle } from "../support/temporal.js";
+import { bootState, FakeWorld, result, task } from "./fakes.js";
+
+let temporal: TestTemporal;
+let workers: Worker[] = [];
+let running: Promise<void>[] = [];
+let world: FakeWorld;
+let count = 0;
+
+beforeAll(async () => {
+  temporal = await startTestTemporal();
+  const code = await workflowBundle();
+  const delegate = (of: () => object) =>
+    new Proxy({} as Record<string, (input: unknown) => Promise<unknown>>, {
+      ownKeys: () => Object.keys(of()),
+      getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+      get: (_, name) => (input: unknown) =>
+        (of() as Record<string, (i: unknown) => Promise<unknown>>)[String(name)]?.(input),
+    });
+  const world0 = new FakeWorld();
+  world = world0;
+  const common = {
+    connection: temporal.connections.native,
+    namespace: "default",
+    maxHeartbeatThrottleInterval: "200ms",
+  };
+  workers = [
+    await Worker.create({
+      ...common,
+      taskQueue: "pitstop",
+      workflowBundle: code,
+      activities: delegate(() => world.central()),
+    }),
+    await Worker.create({ ...common, taskQueue: "pitstop-site-default", activities: delegate(() => world.site()) }),
+  ];
+  running = workers.map((worker) => worker.run());
+}, 120_000);
+
+afterAll(async () => {
+  for (const worker of workers) worker.shutdown();
+  await Promise.all(running);
+  await temporal.stop();
+});
+
+beforeEach(() => {
+  world = new FakeWorld();
+  count += 1;
+});
+
+const client = () => temporal.connections.client.workflow;
+const say = (session: string, epoch: number, name: string, more: object = {}) =>
+  client()
+    .getHandle(`maintenance/t${count}`)
+    .signal(name, { session, epoch, bootId: `boot-${epoch}`, at: new Date().toISOString(), ...more });
+
+async function start(request: object = {}) {
+  const target = `t${count}`;
+  return await client().start<typeof maintenanceSession>("maintenanceSession", {
+    workflowId: `maintenance/${target}`,
+    taskQueue: "pitstop",
+    args: [{ target, action: "check", ...request }],
+  });
+}
+
+const helloAtBoot = () => {
+  world.onBoot = (plan, epoch) => say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
+};
+
+async function reach(phase: string) {
+  const handle = client().getHandle(`maintenance/t${count}`);
+  for (let i = 0; i < 200; i++) {
+    const status = await handle.query<{ phase: string }>("status");
+    if (status.phase === phase) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`never reached ${phase}`);
+}
+
+/** An activity that lasts until it is cancelled. */
+const untilCancelled = () => {
+  const context = Context.current();
+  const beat = setInterval(() => context.heartbeat(), 100);
+  return context.cancelled.finally(() => clearInterval(beat));
+};
+
+describe("a session's story", () => {
+  it("goes away, works, comes home and says so", async () => {
+    helloAtBoot();
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "succeeded", ending: "restored", untouched: false });
+    expect(world.calls).toEqual([
+      "capture",
+      "stage",
+      "arm 1",
+      "off home",
+      "on 1",
+      "task 1-look",
+      "off image",
+      "restore",
+      "on home",
+      "verify",
+      "close",
+    ]);
+    const last = world.records.at(-1);
+    expect(last?.phases.map((phase) => phase.name)).toEqual([
+      "planning",
+      "capturing",
+      "staging",
+      "arming",
+      "rebooting",
+      "working",
+      "restoring",
+      "verifying",
+      "restored",
+    ]);
+    expect(world.snapshots.size).toBe(0);
+    expect(world.power).toBe("On");
+  });
+
+  it("a target that was off ends off", async () => {
+    world.power = "Off";
+    helloAtBoot();
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls).not.toContain("on home");
+    expect(world.power).toBe("Off");
+  });
+
+  it("a passive session waits for done", async () => {
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { action: action && { ...action, mode: "passive", tasks: [] } };
+    world.onBoot = async (plan, epoch) => {
+      await say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
+      await say(plan.session, epoch, "done", { outcome: "succeeded", reason: null, results: [result("1-self")] });
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.records.at(-1)?.tasks.map((t) => t.id)).toEqual(["1-self"]);
+  });
+
+  it("a session without an image power-cycles the target and proves it", async () => {
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { image: null, via: null, action: action && { ...action, mode: "passive", tasks: [] } };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls).toEqual(["capture", "off home", "restore", "on home", "verify", "close"]);
+  });
+
+  it("a refused capture leaves the target untouched", async () => {
+    world.override.captureSnapshot = async () => {
+      throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");
+    };
+    expect(await (await start()).result()).toMatchObject({
+      outcome: "failed",
+      ending: "restored",
+      untouched: true,
+      failure: { code: "unauthorized", message: "The password was refused." },
+    });
+    expect(world.calls).toEqual(["close"]);
+  });
+
+  it("a failed task is the work's outcome, and the target comes home", async () => {
+    helloAtBoot();
+    world.override.offerTask = async ({ task: offered }) => result(offered.id, "failed");
+    expect(await (await start()).result()).toMatchObject({
+      outcome: "failed",
+      ending: "restored",
+      failure: { code: "taskFailed" },
+    });
+  });
+
+  it("a missed first contact is diagnosed, armed again, and then given up", async () => {
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "failed", ending: "restored", failure: { code: "noContact" } });
+    expect(world.calls.filter((call) => /^(arm|diagnose|on)/.test(call))).toEqual([
+      "arm 1",
+      "on 1",
+      "diagnose",
+      "arm 2",
+      "on 2",
+      "diagnose",
+      "on home",
+    ]);
+  });
+
+  it("a hello of an earlier arming, or of another session, is void", async () => {
+    world.onBoot = async (plan, epoch) => {
+      if (epoch === 1) return;
+      await say(plan.session, 1, "hello");
+      await say("another-session", epoch, "hello");
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "failed", failure: { code: "noContact" } });
+  });
+
+  it.each(["arming", "rebooting", "working"])("abort in %s leads home", async (phase) => {
+    if (phase !== "rebooting") helloAtBoot();
+    if (phase === "arming") world.override.armTarget = untilCancelled as never;
+    if (phase === "working") world.override.offerTask = untilCancelled as never;
+    const handle = await start();
+    await reach(phase);
+    await handle.executeUpdate("abort", { args: [{ by: "ada", reason: "enough" }] });
+    expect(await handle.result()).toMatchObject({
+      outcome: "aborted",
+      ending: "restored",
+      failure: { message: "Aborted by ada: enough." },
+    });
+    expect(world.power).toBe("On");
+    expect(world.calls).toContain("restore");
+  });
+
+  it("cancelling the workflow means abort", async () => {
+    helloAtBoot();
+    world.override.offerTask = untilCancelled as never;
+    const handle = await start();
+    await reach("working");
+    await handle.cancel();
+    expect(await handle.result()).toMatchObject({ outcome: "aborted", ending: "restored" });
+    expect(world.calls.slice(-5)).toEqual(["off image", "restore", "on home", "verify", "close"]);
+  });
+
+  it("work that runs into its deadline is timedOut, and the target comes home", async () => {
+    helloAtBoot();
+    world.planOverrides = {
+      limits: { gracefulMs: 1000, bootMs: 2000, bootAttempts: 1, workMs: 500, leaseMs: 5000, homeMs: 2000 },
+    };
+    world.override.offerTask = untilCancelled as never;
+    expect(await (await start()).result()).toMatchObject({ outcome: "timedOut", ending: "restored" });
+  });
+
+  it("an unplanned reboot in the image restores by default", async () => {
+    helloAtBoot();
+    world.override.offerTask = async ({ plan }) => {
+      await say(plan.session, 1, "rebooted", { how: "a second hello" });
+      return (await untilCancelled()) as never;
+    };
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "failed", ending: "restored", failure: { code: "rebooted" } });
+  });
+
+  it("an unplanned reboot resumes where the action says so", async () => {
+    helloAtBoot();
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = {
+      action: action && { ...action, onReboot: "resume", tasks: [task("1-first"), task("2-second")] },
+    };
+    let offers = 0;
+    world.override.offerTask = async ({ plan, task: offered }) => {
+      world.calls.push(`task ${offered.id}`);
+      if (offered.id === "2-second" && ++offers === 1) {
+        await say(plan.session, 1, "rebooted", { how: "a second hello" });
+        return (await untilCancelled()) as never;
+      }
+      return result(offered.id);
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls.filter((call) => call.startsWith("task"))).toEqual([
+      "task 1-first",
+      "task 2-second",
+      "task 2-second",
+    ]);
+  });
+
+  it("a return that cannot be proved is stranded, keeps its lock, and ends when a retry proves it", async () => {
+    helloAtBoot();
+    let proofs = 0;
+    const verify = world.site().verifyHome;
+    world.override.verifyHome = async (input) => {
+      proofs += 1;
+      if (proofs > 1) return await verify(input);
+      return {
+        powerActions: [],
+        bmcRequests: { total: 0, powerPolls: 0 },
+        waitedMs: 1,
+        verdict: {
+          proved: false,
+          strength: "none",
+          checks: [],
+          after: bootState("On"),
+          differences: [],
+          added: [],
+          reason: "nobody answered",
+        },
+      };
+    };
+    const handle = await start();
+    await reach("stranded");
+    expect(world.records.at(-1)).toMatchObject({ ending: "stranded", stranded: { message: "nobody answered" } });
+    await expect(start()).rejects.toThrow(/already started/i);
+    await expect(handle.executeUpdate("abort", { args: [{ by: "ada" }] })).rejects.toMatchObject({
+      cause: { message: expect.stringContaining("on its way home") },
+    });
+    await handle.executeUpdate("retryRestore", { args: [{ by: "ada" }] });
+    expect(await handle.result()).toMatchObject({ outcome: "succeeded", ending: "restored", stranded: null });
+    // What may be home already is never forced off.
+    expect(world.calls.filter((call) => call === "off image")).toHaveLength(1);
+  });
+
+  it("a stranded target is released by a named person with a reason, and not without", async () => {
+    helloAtBoot();
+    world.override.restoreBoot = async () => {
+      throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");
+    };
+    const handle = await start();
+    await reach("stranded");
+    await expect(handle.executeUpdate("releaseTarget", { args: [{ by: "ada" }] })).rejects.toThrow();
+    await handle.executeUpdate("releaseTarget", { args: [{ by: "ada", reason: "scrapped" }] });
+    expect(await handle.result()).toMatchObject({ ending: "released" } satisfies Partial<SessionSummary>);
+    expect(world.records.at(-1)?.released).toEqual({ by: "ada", reason: "scrapped" });
+  });
+
+  it("an aborted shutdown leaves the target's own system running, disarmed under it", async () => {
+    world.override.ensureOff = async ({ running: what }) => {
+      world.calls.push(`off ${what}`);
+      throw ApplicationFailure.nonRetryable("It did not power off within 180s.", "refused");
+    };
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "failed", ending: "restored", failure: { code: "refused" } });
+    expect(world.calls).toEqual(["capture", "stage", "arm 1", "off home", "locate", "restore", "verify", "close"]);
+  });
+
+  it("the snapshot of a lost session is adopted: home first, and the work is not begun", async () => {
+    helloAtBoot();
+    world.power = "Off";
+    const capture = world.site().captureSnapshot;
+    world.override.captureSnapshot = async (input) => {
+      const captured = await capture(input);
+      return { ...captured, snapshot: { ...captured.snapshot, session: "lost", state: bootState("On") } };
+    };
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "failed", ending: "restored", failure: { code: "conflict" } });
+    expect(world.calls).toEqual(["capture", "locate", "restore", "on home", "verify", "close"]);
+    expect(world.power).toBe("On");
+  });
+
+  it("an action with approval waits for it", async () => {
+    helloAtBoot();
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { action: action && { ...action, approval: true } };
+    const handle = await start();
+    await reach("waiting");
+    expect(world.calls).toEqual([]);
+    await handle.executeUpdate("approve", { args: [{ by: "ada" }] });
+    expect(await handle.result()).toMatchObject({ outcome: "succeeded" });
+  });
+
+  it("supplied tasks run in the image", async () => {
+    helloAtBoot();
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { action: action && { ...action, interactive: true } };
+    const handle = await start();
+    await reach("working");
+    await handle.executeUpdate("supplyTask", { args: [{ by: "prog", task: task("s-more"), last: false }] });
+    await handle.executeUpdate("supplyTask", { args: [{ by: "prog", task: null, last: true }] });
+    expect(await handle.result()).toMatchObject({ outcome: "succeeded" });
+    expect(world.calls.filter((call) => call.startsWith("task"))).toEqual(["task 1-look", "task s-more"]);
+  });
+});
+
+describe("a start that would break a promise is refused", () => {
+  const refused = async (options: object) => {
+    const target = `t${count}`;
+    const handle = await client().start("maintenanceSession", {
+      workflowId: `maintenance/${target}`,
+      taskQueue: "pitstop",
+      args: [{ target, action: "check" }],
+      ...options,
+    });
+    const error = await handle.result().then(
+      () => null,
+      (e: unknown) => e,
+    );
+    return error instanceof WorkflowFailedError ? (error.cause?.message ?? "") : String(error);
+  };
+
+  it.each([
+    [{ workflowId: "something-else" }, "is the target's lock"],
+    [{ workflowRunTimeout: "1h" }, "without an execution or run timeout"],
+    [{ workflowExecutionTimeout: "1h" }, "without an execution or run timeout"],
+    [{ retry: { maximumAttempts: 3 } }, "without a retry policy"],
+    [{ args: [] }, "Give one JSON argument"],
+  ])("%o", async (options, sentence) => {
+    expect(await refused(options)).toContain(sentence);
+    expect(world.calls).toEqual([]);
+  });
+});
+
+describe("a campaign", () => {
+  it("runs its targets, and ends when each is home or announced stranded", async () => {
+    helloAtBoot();
+    world.onBoot = (plan, epoch) =>
+      client()
+        .getHandle(plan.workflowId)
+        .signal("hello", { session: plan.session, epoch, bootId: "b", at: new Date().toISOString() });
+    const verify = world.site().verifyHome;
+    world.override.verifyHome = async (input) => {
+      if (!input.plan.target.name.endsWith("bad")) return await verify({ ...input });
+      throw ApplicationFailure.nonRetryable("gone", "unauthorized");
+    };
+    world.override.ensureOff = async () => ({ tookMs: 1, powerActions: [], bmcRequests: { total: 0, powerPolls: 0 } });
+    const campaign = await client().start("maintenanceCampaign", {
+      workflowId: `campaign-${count}`,
+      taskQueue: "pitstop",
+      args: [{ targets: [`c${count}-a`, `c${count}-bad`], action: "check" }],
+    });
+    const summary = (await campaign.result()) as { ended: SessionSummary[] };
+    expect(Object.fromEntries(summary.ended.map((s) => [s.target, s.ending]))).toEqual({
+      [`c${count}-a`]: "restored",
+      [`c${count}-bad`]: "stranded",
+    });
+    const handle = client().getHandle(`maintenance/c${count}-bad`);
+    await handle.executeUpdate("releaseTarget", { args: [{ by: "test", reason: "end of the test" }] });
+    await handle.result();
+  });
+});

@@ -1,0 +1,63 @@
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { execa } from "execa";
+import { PitstopError } from "../src/domain/errors.js";
+import { prepareQemuLab, qemuAvailable } from "../src/lab/qemu/index.js";
+import { findTemporal } from "../src/temporal/binary.js";
+import { configuredAddress } from "../src/temporal/connect.js";
+
+/** The repository's root, seen from dist/workers. */
+export const root = resolve(import.meta.dirname, "../..");
+
+/** What is built once and kept for every later start. `PITSTOP_CACHE`, else the user's cache folder. */
+export const cacheFolder = (): string =>
+  process.env.PITSTOP_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pitstop");
+
+export interface BuiltImage {
+  folder: string;
+  kernel: string;
+  initrd: string;
+}
+
+/** Ensures the base maintenance image in the cache, keyed by its recipe. */
+export async function prepareBaseImage(
+  say: (line: string) => void,
+  variant: "cloud" | "generic" = "cloud",
+): Promise<BuiltImage> {
+  const recipe = join(root, "images", "base");
+  const folder = join(cacheFolder(), "images", `base-${variant}-${digestOfFolder(recipe).slice(0, 16)}`);
+  const built = { folder, kernel: join(folder, "vmlinuz"), initrd: join(folder, "initrd") };
+  if (existsSync(join(folder, "manifest.json"))) return built;
+  say(`building the base maintenance image (${variant}) from Debian packages`);
+  await mkdir(folder, { recursive: true });
+  const run = await execa(
+    join(recipe, "build"),
+    ["--variant", variant, "--out", folder, "--cache", join(cacheFolder(), "debs")],
+    { reject: false, all: true, timeout: 15 * 60_000 },
+  );
+  if (run.exitCode !== 0) {
+    const last = (run.all ?? "").trim().split("\n").slice(-3).join(" / ");
+    throw new PitstopError("unreachable", `The base image could not be built: ${last}`);
+  }
+  return built;
+}
+
+/** Everything that a start or a test run needs, each said and done once. */
+export async function prepareAll(say: (line: string) => void): Promise<void> {
+  if (!configuredAddress()) await findTemporal(cacheFolder(), say);
+  await prepareBaseImage(say);
+  if (qemuAvailable().available) await prepareQemuLab({ cacheDir: cacheFolder(), log: say });
+}
+
+function digestOfFolder(folder: string): string {
+  const hash = createHash("sha256");
+  const add = (path: string) => {
+    if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) add(join(path, name));
+    else hash.update(path.slice(folder.length)).update(readFileSync(path));
+  };
+  add(folder);
+  return hash.digest("hex");
+}

@@ -1,0 +1,39 @@
+import type { Logger } from "pino";
+import { asActivities } from "../activities/activity.js";
+import { centralActivities } from "../activities/central.js";
+import type { Catalogue } from "../src/catalogue/catalogue.js";
+import { CENTRAL_QUEUE } from "../src/domain/ids.js";
+import type { SessionRecord } from "../src/domain/record.js";
+import type { ObjectStore } from "../src/stores/store.js";
+import type { TemporalConnections } from "../src/temporal/connect.js";
+import type { TemporalDoor } from "../src/temporal/door.js";
+import { type RunningWorker, runWorker, workerOptions, workflowBundle } from "./temporal.js";
+
+/** Role `sessions`: decides what happens next, and keeps what happened. */
+export async function startSessions(parts: {
+  temporal: TemporalConnections;
+  catalogue: Catalogue;
+  objects: ObjectStore;
+  door: TemporalDoor;
+  watch: (record: SessionRecord) => void;
+  log: Logger;
+}): Promise<RunningWorker> {
+  const { temporal, catalogue, objects, door, watch, log } = parts;
+  const activities = centralActivities({
+    catalogue,
+    objects,
+    watch,
+    isBusy: async (target) => (await door.openSession(target)) !== null,
+  });
+  return await runWorker({
+    ...workerOptions(temporal.native, temporal.namespace),
+    taskQueue: CENTRAL_QUEUE,
+    workflowBundle: workflowBundle(),
+    activities: asActivities(activities, (message, facts) => log.error(facts, message)),
+    // A session in the cache costs about 0.3 MB; one that is not there is replayed when it next moves.
+    maxCachedWorkflows: 600,
+    maxConcurrentWorkflowTaskExecutions: 40,
+    maxConcurrentLocalActivityExecutions: 40,
+    maxConcurrentActivityTaskExecutions: 100,
+  });
+}

@@ -1,0 +1,59 @@
+import { fileURLToPath } from "node:url";
+import { DefaultLogger, type NativeConnection, Runtime, Worker, type WorkerOptions } from "@temporalio/worker";
+import type { Logger } from "pino";
+
+const LEVELS = { TRACE: "trace", DEBUG: "debug", INFO: "debug", WARN: "warn", ERROR: "error" } as const;
+let installed = false;
+
+/** Sends the SDK's own words into our log. Its information is our debugging. Once per process. */
+export function installRuntime(log: Logger): void {
+  if (installed) return;
+  installed = true;
+  Runtime.install({
+    logger: new DefaultLogger("INFO", ({ level, message, meta }) => log[LEVELS[level]]({ sdk: meta }, message)),
+    telemetryOptions: { logging: { filter: { core: "WARN", other: "WARN" }, forward: {} } },
+    shutdownSignals: [],
+  });
+}
+
+export const workflowBundle = (): { codePath: string } => ({
+  codePath: fileURLToPath(new URL("../workflow-bundle.js", import.meta.url)),
+});
+
+/** What every worker of ours has in common. */
+export function workerOptions(
+  connection: NativeConnection,
+  namespace: string,
+): Pick<
+  WorkerOptions,
+  "connection" | "namespace" | "shutdownGraceTime" | "shutdownForceTime" | "maxHeartbeatThrottleInterval"
+> & { defaultHeartbeatThrottleInterval: string } {
+  return {
+    connection,
+    namespace,
+    shutdownGraceTime: "5s",
+    shutdownForceTime: "15s",
+    // A cancellation reaches an activity with the answer to a heartbeat.
+    maxHeartbeatThrottleInterval: "2s",
+    defaultHeartbeatThrottleInterval: "2s",
+  };
+}
+
+export interface RunningWorker {
+  /** Rejects when the worker fails. */
+  failed: Promise<never>;
+  stop(): Promise<void>;
+}
+
+/** Runs a worker until `stop`. */
+export async function runWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const worker = await Worker.create(options);
+  const run = worker.run();
+  return {
+    failed: run.then(() => new Promise<never>(() => undefined)),
+    stop: async () => {
+      if (worker.getState() === "RUNNING") worker.shutdown();
+      await run.catch(() => undefined);
+    },
+  };
+}

@@ -1,11 +1,11 @@
+import { agentTask } from "../src/agent/agent-task.js";
 import type { Site, SiteEntry } from "../src/boot/site.js";
 import type { BootChoice, TargetControl } from "../src/control/control.js";
 import type { OffHow } from "../src/control/ensure.js";
 import { ensureOff, ensureOn } from "../src/control/ensure.js";
-import type { AgentTask } from "../src/domain/agent.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { InventoryReport } from "../src/domain/inventory.js";
-import type { PlannedTask, SessionPlan, TaskResult } from "../src/domain/session.js";
+import type { SessionPlan, TaskResult } from "../src/domain/session.js";
 import type { BootSnapshot, BootState, HomeAnswer } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
@@ -20,8 +20,6 @@ export interface SiteDeps {
   objects: ObjectStore;
   controls: Controls;
   askHome(check: HomeCheck): Promise<HomeAnswer>;
-  /** Whether the session that owns a journal entry is open at Temporal. */
-  isAlive(entry: SiteEntry): Promise<boolean>;
 }
 
 /** How long the agent may take to hear that its work is over, and then to turn the machine off, before it is forced. */
@@ -35,7 +33,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
 
   return {
     async captureSnapshot({ plan }) {
-      const entry = await adopt(deps, plan);
+      const entry = await adopt(site, plan);
       const notes: string[] = [];
       return await controls.use(plan, async (control) => {
         const identity = await control.identify();
@@ -105,12 +103,8 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
 
     async offerTask({ plan, task }) {
       await own(plan);
-      const result = await site.offer(
-        plan.target.name,
-        plan.session,
-        await agentTask(objects, plan, task),
-        cancellation(),
-      );
+      const script = Buffer.from(await objects.get(task.scriptSha256)).toString("utf8");
+      const result = await site.offer(plan.target.name, plan.session, agentTask(plan, task, script), cancellation());
       return await checkReport(objects, plan, result);
     },
 
@@ -136,23 +130,13 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
 }
 
 /**
- * The journal's entry for this session. One that a lost session left behind is adopted with its snapshot: what was
+ * The journal's entry for this session. What a lost session left behind, here or in the catalogue, is adopted: what was
  * home then is home now, whatever the target's boot state says today (promise 2).
  */
-async function adopt({ site, isAlive }: SiteDeps, plan: SessionPlan): Promise<SiteEntry> {
-  const name = plan.target.name;
-  const other = site.entry(name);
-  let kept = plan.adopted;
-  if (other && other.session !== plan.session) {
-    if (await isAlive(other)) {
-      throw new PitstopError("busy", `${name} is held by the session ${other.session}; wait for it, or abort it.`);
-    }
-    kept = other.snapshot ?? kept;
-    await site.close(name, other.session);
-  }
+async function adopt(site: Site, plan: SessionPlan): Promise<SiteEntry> {
   const entry = await site.open(plan, plan.session);
-  if (!kept || entry.snapshot) return entry;
-  return { ...entry, snapshot: await site.keepSnapshot(name, plan.session, kept) };
+  if (entry.snapshot || !plan.adopted) return entry;
+  return { ...entry, snapshot: await site.keepSnapshot(plan.target.name, plan.session, plan.adopted) };
 }
 
 /** The session's epoch at the site: an attempt of a session that has ended here must not touch the target. */
@@ -220,19 +204,6 @@ async function letImageFinish(site: Site, control: TargetControl, plan: SessionP
     if ((await control.power()) === "Off" || Date.now() > deadline) return;
     await pause(ms);
   }
-}
-
-async function agentTask(objects: ObjectStore, plan: SessionPlan, task: PlannedTask): Promise<AgentTask> {
-  const env: Record<string, string> = { PITSTOP_SESSION: plan.session, PITSTOP_TARGET: plan.target.name };
-  for (const [name, value] of Object.entries(plan.action?.params ?? {})) env[`PARAM_${name.toUpperCase()}`] = value;
-  return {
-    id: task.id,
-    name: task.name,
-    script: Buffer.from(await objects.get(task.scriptSha256)).toString("utf8"),
-    env,
-    timeoutSeconds: Math.ceil(task.timeoutMs / 1000),
-    unlock: task.destructive ? task.devices : [],
-  };
 }
 
 /** The finding of the task that makes the action's report must be that report. */

@@ -1,0 +1,51 @@
+import type { Task } from "../domain/action.js";
+import type { ByPerson, CampaignRequest, SessionRequest, SessionStatus } from "../domain/session.js";
+
+/** A target's session. Without `session`: the one that is running now. */
+export interface SessionRef {
+  target: string;
+  session: string | null;
+}
+
+export interface CampaignState {
+  id: string;
+  running: boolean;
+  startedAt: string;
+  endedAt: string | null;
+  /** Why it ended before its sessions did; one sentence. */
+  failure: string | null;
+}
+
+export interface HealthCheck {
+  name: string;
+  ok: boolean;
+  /** One sentence; with a remedy where `ok` is false. */
+  detail: string;
+}
+
+/**
+ * What the API asks of the sessions; implemented over Temporal by `src/temporal`.
+ *
+ * Errors are `PitstopError`: `busy` when the target has a session already, `notFound` when the session asked for is not
+ * open, `invalid` or `refused` in the words of the session's own validators, `unreachable` when Temporal is away.
+ */
+export interface SessionsDoor {
+  /** Resolves when Temporal has taken the session; `session` is its first run id. */
+  startSession(request: SessionRequest): Promise<{ workflowId: string; session: string }>;
+  /** What the session says of itself now; null when there is no such session. */
+  status(ref: SessionRef): Promise<SessionStatus | null>;
+  abort(ref: SessionRef, person: ByPerson): Promise<void>;
+  approve(ref: SessionRef, person: ByPerson): Promise<void>;
+  /** The script goes to the store and the session gets its digest; returns the task's id in the session. */
+  supplyTask(ref: SessionRef, person: ByPerson, task: Task): Promise<{ task: string }>;
+  retryRestore(ref: SessionRef, person: ByPerson): Promise<void>;
+  releaseTarget(ref: SessionRef, person: ByPerson & { reason: string }): Promise<void>;
+  startCampaign(request: CampaignRequest): Promise<{ id: string }>;
+  campaign(id: string): Promise<CampaignState | null>;
+  health(): Promise<HealthCheck[]>;
+}
+
+/** Reads task logs by digest; an object store is one. */
+export interface LogReader {
+  get(sha256: string): Promise<Uint8Array>;
+}

@@ -1,0 +1,53 @@
+import { z } from "zod";
+import { PitstopError } from "../../domain/errors.js";
+import { onceFor } from "../idempotency.js";
+import { CampaignRequest, CampaignStarted, CampaignView, SessionSummary } from "../messages.js";
+import { type Api, type Parts, problems } from "../parts.js";
+
+const tags = ["campaigns"];
+
+/** Campaigns: one action over many targets. */
+export function campaignRoutes(api: Api, parts: Parts): void {
+  api.post(
+    "/campaigns",
+    {
+      schema: {
+        tags,
+        summary: "Start a campaign over targets, or over those that a selector matches",
+        body: CampaignRequest,
+        response: { 201: CampaignStarted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const started = await onceFor(parts.catalogue, request, reply, async () => {
+        if (!(await parts.catalogue.get("Action", request.body.action))) {
+          throw new PitstopError(
+            "notFound",
+            `There is no action ${request.body.action}; "pitstop get actions" lists them.`,
+          );
+        }
+        return await parts.door.startCampaign(request.body);
+      });
+      return await reply.code(201).send(started);
+    },
+  );
+
+  api.get(
+    "/campaigns/:id",
+    {
+      schema: {
+        tags,
+        summary: "A campaign and its sessions",
+        params: z.object({ id: z.string().min(1).max(256) }),
+        response: { 200: CampaignView, ...problems },
+      },
+    },
+    async (request) => {
+      const { id } = request.params;
+      const state = await parts.door.campaign(id);
+      if (!state) throw new PitstopError("notFound", `There is no campaign ${id}.`);
+      const records = await parts.catalogue.listRecords({ campaign: id, limit: 1000 });
+      return { ...state, sessions: records.map((record) => SessionSummary.parse(record)) };
+    },
+  );
+}

@@ -1,0 +1,263 @@
+import { z } from "zod";
+import { parseYaml } from "../../catalogue/documents.js";
+import { Task } from "../../domain/action.js";
+import { PitstopError } from "../../domain/errors.js";
+import type { SessionRequest } from "../../domain/session.js";
+import type { SessionRef } from "../door.js";
+import { onceFor } from "../idempotency.js";
+import {
+  LogList,
+  Noted,
+  PersonBody,
+  ReleaseBody,
+  SessionList,
+  SessionRecord,
+  SessionSummary,
+  StartAnswer,
+  StartBody,
+  Supplied,
+  SupplyBody,
+} from "../messages.js";
+import { type Api, type Parts, problems } from "../parts.js";
+import { problemOf } from "../problem.js";
+
+const tags = ["sessions"];
+/** A session's id, or a target's name: its open session, else its newest. */
+const params = z.object({ id: z.string().min(1).max(256) });
+
+/** Sessions: start, watch, and what a person may say to one. */
+export function sessionRoutes(api: Api, parts: Parts): void {
+  startRoute(api, parts);
+  readRoutes(api, parts);
+  logRoutes(api, parts);
+  personRoutes(api, parts);
+}
+
+function startRoute(api: Api, parts: Parts): void {
+  api.post(
+    "/sessions",
+    {
+      schema: {
+        tags,
+        summary: "Start a maintenance session on one target, or one on each of several",
+        body: StartBody,
+        response: { 201: StartAnswer, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { target, targets, ...rest } = request.body;
+      const answer = await onceFor(parts.catalogue, request, reply, async () => {
+        await requireNamed(parts, rest);
+        if (target !== undefined) return { started: [await startOne(parts, { ...rest, target })], refused: [] };
+        return await startMany(parts, targets ?? [], rest);
+      });
+      return await reply.code(201).send(answer);
+    },
+  );
+}
+
+type Wish = Omit<SessionRequest, "target">;
+
+/** The session's plan checks all of this again; here it is a quick no, before anything has been started. */
+async function requireNamed(parts: Parts, wish: Wish): Promise<void> {
+  if (wish.action !== undefined && !(await parts.catalogue.get("Action", wish.action))) {
+    throw new PitstopError("notFound", `There is no action ${wish.action}; "pitstop get actions" lists them.`);
+  }
+  if (wish.image !== undefined && !(await parts.catalogue.get("Image", wish.image))) {
+    throw new PitstopError("notFound", `There is no image ${wish.image}; "pitstop get images" lists them.`);
+  }
+}
+
+async function startOne(parts: Parts, request: SessionRequest) {
+  if (!(await parts.catalogue.get("Target", request.target))) {
+    throw new PitstopError("notFound", `There is no target ${request.target}; "pitstop get targets" lists them.`);
+  }
+  const { session, workflowId } = await parts.door.startSession(request);
+  parts.view.remember(session, request.target);
+  return { target: request.target, session, workflowId };
+}
+
+/** Each is started or refused by itself: one busy target does not hold the others. At most 100, by the body's schema. */
+async function startMany(parts: Parts, targets: string[], wish: Wish): Promise<z.infer<typeof StartAnswer>> {
+  const answer: z.infer<typeof StartAnswer> = { started: [], refused: [] };
+  await Promise.all(
+    [...new Set(targets)].map(async (target) => {
+      try {
+        answer.started.push(await startOne(parts, { ...wish, target }));
+      } catch (error) {
+        const problem = problemOf(error);
+        if (problem.status >= 500) parts.log.error({ err: error, target }, "session not started");
+        answer.refused.push({ target, problem });
+      }
+    }),
+  );
+  return answer;
+}
+
+function readRoutes(api: Api, parts: Parts): void {
+  api.get(
+    "/sessions",
+    {
+      schema: {
+        tags,
+        summary: "List sessions, newest first",
+        querystring: z.object({
+          target: z.string().max(63).optional(),
+          campaign: z.string().max(256).optional(),
+          open: z.stringbool().optional(),
+          limit: z.coerce.number().int().min(1).max(1000).default(100),
+        }),
+        response: { 200: SessionList, ...problems },
+      },
+    },
+    async (request) => {
+      const { target, campaign, open, limit } = request.query;
+      const records = await parts.catalogue.listRecords({
+        limit,
+        ...(target === undefined ? {} : { target }),
+        ...(campaign === undefined ? {} : { campaign }),
+        ...(open === undefined ? {} : { open }),
+      });
+      return { items: records.map((record) => SessionSummary.parse(record)) };
+    },
+  );
+
+  api.get(
+    "/sessions/:id",
+    {
+      schema: {
+        tags,
+        summary: "A session's record, with its live status",
+        params,
+        response: { 200: SessionRecord, ...problems },
+      },
+    },
+    (request) => parts.view.show(request.params.id),
+  );
+}
+
+function logRoutes(api: Api, parts: Parts): void {
+  const logged = async (id: string) => (await parts.view.show(id)).tasks.filter((task) => task.logSha256 !== null);
+
+  api.get(
+    "/sessions/:id/logs",
+    {
+      schema: {
+        tags,
+        summary: "The logs that a session's tasks left",
+        params,
+        response: { 200: LogList, ...problems },
+      },
+    },
+    async (request) => ({
+      items: (await logged(request.params.id)).map((task) => ({
+        task: task.id,
+        name: task.name,
+        status: task.status,
+        sha256: task.logSha256 ?? "",
+      })),
+    }),
+  );
+
+  api.get(
+    "/sessions/:id/logs/:task",
+    {
+      schema: {
+        tags,
+        summary: "One task's log",
+        params: params.extend({ task: z.string().min(1).max(256) }),
+        response: { 200: { description: "The log", content: { "text/plain": { schema: z.string() } } }, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { id, task } = request.params;
+      const found = (await logged(id)).find((item) => item.id === task || item.name === task);
+      if (!found?.logSha256) throw new PitstopError("notFound", `Session ${id} has no log of a task ${task}.`);
+      if (!parts.logs)
+        throw new PitstopError("notFound", "This server keeps no logs; ask the one that has the object store.");
+      const bytes = await parts.logs.get(found.logSha256);
+      // What a machine printed is data: never sniffed into a page.
+      reply.header("x-content-type-options", "nosniff").type("text/plain; charset=utf-8");
+      return await reply.send(Buffer.from(bytes).toString("utf8"));
+    },
+  );
+}
+
+function personRoutes(api: Api, parts: Parts): void {
+  const say = (
+    verb: string,
+    summary: string,
+    act: (ref: SessionRef, person: { by: string; reason?: string }) => Promise<void>,
+  ) => {
+    api.post(
+      `/sessions/:id/${verb}`,
+      { schema: { tags, summary, params, body: PersonBody, response: { 202: Noted, ...problems } } },
+      async (request, reply) => {
+        const { by, reason } = request.body;
+        const noted = await onceFor(parts.catalogue, request, reply, async () => {
+          const ref = await parts.view.open(request.params.id, verb);
+          await act(ref, reason === undefined ? { by } : { by, reason });
+          return ref;
+        });
+        return await reply.code(202).send(noted);
+      },
+    );
+  };
+  const { door } = parts;
+  say("abort", "End the work and bring the target home", (ref, person) => door.abort(ref, person));
+  say("approve", "Let a session that waits for approval begin", (ref, person) => door.approve(ref, person));
+  say("retry", "Try the restore of a stranded session again", (ref, person) => door.retryRestore(ref, person));
+
+  api.post(
+    "/sessions/:id/release",
+    {
+      schema: {
+        tags,
+        summary: "End a stranded session without a proof that the target is home",
+        params,
+        body: ReleaseBody,
+        response: { 202: Noted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const noted = await onceFor(parts.catalogue, request, reply, async () => {
+        const ref = await parts.view.open(request.params.id, "release");
+        await door.releaseTarget(ref, request.body);
+        return ref;
+      });
+      return await reply.code(202).send(noted);
+    },
+  );
+
+  api.post(
+    "/sessions/:id/supply",
+    {
+      schema: {
+        tags,
+        summary: "Give one more task to an interactive session",
+        params,
+        body: SupplyBody,
+        response: { 202: Supplied, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { by, reason } = request.body;
+      const task = taskOf(request.body);
+      const supplied = await onceFor(parts.catalogue, request, reply, async () => {
+        const ref = await parts.view.open(request.params.id, "supply");
+        const person = reason === undefined ? { by } : { by, reason };
+        return { ...ref, ...(await door.supplyTask(ref, person, task)) };
+      });
+      return await reply.code(202).send(supplied);
+    },
+  );
+}
+
+function taskOf(body: z.infer<typeof SupplyBody>): Task {
+  if (body.task) return body.task;
+  const { text, file } = body.yaml ?? { text: "", file: "task.yaml" };
+  const [first, second] = parseYaml(text, file, Task);
+  if (second) throw new PitstopError("invalid", `${second.at}: one task at a time; this is a second one.`);
+  if (!first) throw new PitstopError("invalid", `${file}:1:1: there is no task in this file.`);
+  return first.value;
+}

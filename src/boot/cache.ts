@@ -87,6 +87,16 @@ export class ImageCache {
     }
   }
 
+  /** Whether the file is here. Its bytes are verified when it is opened. */
+  async has(sha256: string): Promise<boolean> {
+    try {
+      return (await stat(this.#path(sha256))).isFile();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
+    }
+  }
+
   async #ensure(file: ImageFile, options: FetchOptions): Promise<number> {
     const path = this.#path(file.sha256);
     try {

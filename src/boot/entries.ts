@@ -143,6 +143,12 @@ export class Entries {
     if (entry.plan.image === null) {
       throw new PitstopError("invalid", `The session of ${entry.target} boots no image: there is nothing to publish.`);
     }
+    if (entry.plan.via === "virtual-media") {
+      throw new PitstopError(
+        "refused",
+        `The boot server makes no media, so ${entry.target} cannot boot by virtual-media; name pxe or uefi-http in boot.via.`,
+      );
+    }
     if (Date.parse(entry.absoluteDeadline) <= this.#now()) {
       throw new PitstopError("refused", `The session of ${entry.target} is past its absolute deadline; restore it.`);
     }

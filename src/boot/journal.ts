@@ -1,7 +1,7 @@
 import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { DoneRequest, HelloRequest } from "../domain/agent.js";
+import { DoneRequest, SessionMessage } from "../domain/agent.js";
 import { Name } from "../domain/basics.js";
 import { messageOf, PitstopError } from "../domain/errors.js";
 import { SessionPlan, TaskResult } from "../domain/session.js";
@@ -25,12 +25,6 @@ const SiteBootSchema = z.object({
   done: DoneRequest.nullable(),
 });
 
-const SiteMessageSchema = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("hello"), request: HelloRequest }),
-  z.object({ kind: z.literal("done"), request: DoneRequest }),
-  z.object({ kind: z.literal("rebooted"), bootId: z.string(), how: z.string() }),
-]);
-
 const SiteEntrySchema = z.object({
   target: Name,
   session: z.string(),
@@ -41,7 +35,7 @@ const SiteEntrySchema = z.object({
   boot: SiteBootSchema.nullable(),
   results: z.record(z.string(), TaskResult),
   ledger: z.object({
-    outbox: z.array(SiteMessageSchema),
+    outbox: z.array(SessionMessage),
     offered: z.record(z.string(), z.string()),
     leaseUntil: z.string().nullable(),
     withdrawnAt: z.string().nullable(),

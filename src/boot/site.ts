@@ -1,4 +1,4 @@
-import type { AgentTask, DoneRequest, HelloRequest, ResultRequest } from "../domain/agent.js";
+import type { AgentTask, DoneRequest, HelloRequest, SessionMessage } from "../domain/agent.js";
 import type { BootDiagnosis, SessionPlan, TaskResult } from "../domain/session.js";
 import type { BootSnapshot } from "../domain/snapshot.js";
 
@@ -25,7 +25,7 @@ export interface SiteEntry {
 /** What the site itself must not forget about an entry when its process dies. */
 export interface SiteLedger {
   /** Messages that the session has not yet acknowledged, oldest first; at most 16. */
-  outbox: SiteMessage[];
+  outbox: SessionMessage[];
   /** Names of the tasks that were offered, by task id. */
   offered: Record<string, string>;
   /** ISO 8601: until then the agent may go on. Moved only when the session was confirmed alive. */
@@ -35,12 +35,6 @@ export interface SiteLedger {
   /** The highest arming seen: a late attempt of an earlier one is refused. */
   lastEpoch: number;
 }
-
-/** A message to the session, kept until it was acknowledged. The session may get it twice. */
-export type SiteMessage =
-  | { kind: "hello"; request: HelloRequest }
-  | { kind: "done"; request: DoneRequest }
-  | { kind: "rebooted"; bootId: string; how: string };
 
 export interface SiteBoot {
   /** Which arming this is: 1, 2, … Contacts of an earlier one are void. */
@@ -113,6 +107,3 @@ export interface Site {
   /** Tells the agent that its work is over and what to do with the power; resolves when it took the word, or after `waitMs`. */
   finish(target: string, session: string, power: "off" | "reboot" | "stay", waitMs: number): Promise<boolean>;
 }
-
-/** Turns what the agent sent into what the history keeps. */
-export type KeepResult = (task: { id: string; name: string }, result: ResultRequest) => Promise<TaskResult>;

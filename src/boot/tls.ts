@@ -9,6 +9,7 @@ import {
 } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
 import { ensureFolder, writeAtomically } from "../stores/atomic.js";
@@ -45,6 +46,15 @@ export async function ensureTls(folder: string, names: string[], now: Clock): Pr
   const certificate = await ensureLeaf(join(folder, "tls.pem"), { names, key, ca, caKey, now });
   const spki = createPublicKey(key).export({ type: "spki", format: "der" });
   return { ca, certificate, key, pin: `sha256//${createHash("sha256").update(spki).digest("base64")}` };
+}
+
+/**
+ * The names that the leaf has to cover: loopback, the host's side of QEMU's user network, this machine's own name, and the
+ * hosts of the URLs by which targets reach it.
+ */
+export function siteNames(urls: (string | undefined)[]): string[] {
+  const hosts = urls.flatMap((url) => (url === undefined ? [] : [new URL(url).hostname.replace(/^\[|\]$/g, "")]));
+  return [...new Set(["localhost", "127.0.0.1", "::1", "10.0.2.2", hostname(), ...hosts])];
 }
 
 async function ensureKey(path: string): Promise<string> {

@@ -84,3 +84,11 @@ export const DoneRequest = z.object({
   reason: Text.nullable().default(null),
 });
 export type DoneRequest = z.infer<typeof DoneRequest>;
+
+/** What a site tells the session of its agent; kept in the site's journal until the session has acknowledged it. */
+export const SessionMessage = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("hello"), request: HelloRequest }),
+  z.object({ kind: z.literal("done"), request: DoneRequest }),
+  z.object({ kind: z.literal("rebooted"), bootId: z.string(), how: z.string() }),
+]);
+export type SessionMessage = z.infer<typeof SessionMessage>;

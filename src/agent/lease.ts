@@ -1,0 +1,113 @@
+import type { Logger } from "pino";
+import { messageOf } from "../domain/errors.js";
+import type { AgentEntry, AgentLink, AgentSessions, Clock } from "./sessions.js";
+import { pause, within } from "./wait.js";
+
+/** An agent polls at least this often (docs/agent-protocol.md: 30 s) and may miss two polls before it is called lost. */
+const LOST_MS = 90_000;
+
+interface Watch {
+  stop: AbortController;
+  heardMs: number;
+  lost: boolean;
+}
+
+/**
+ * The dead-man leases of the images that said hello. A lease is extended only after the session itself was found
+ * alive (promise 4): contact between agent and site extends nothing, and without confirmation it just runs out.
+ */
+export class Leases<E extends AgentEntry> {
+  readonly #sessions: AgentSessions<E>;
+  readonly #link: AgentLink<E>;
+  readonly #now: Clock;
+  readonly #log: Logger;
+  readonly #watches = new Map<string, Watch>();
+
+  constructor(sessions: AgentSessions<E>, link: AgentLink<E>, now: Clock, log: Logger) {
+    this.#sessions = sessions;
+    this.#link = link;
+    this.#now = now;
+    this.#log = log;
+  }
+
+  /** The first lease of a boot: its session has just armed it, so it gets one before the first look. */
+  grant(entry: E): void {
+    this.#extend(entry, this.#now());
+  }
+
+  /** Looks after the entry's session every third of a lease from now on, until its boot is over. Called again, it does nothing. */
+  watch(entry: E): void {
+    if (this.#watches.has(entry.target)) return;
+    const watch: Watch = { stop: new AbortController(), heardMs: this.#now(), lost: false };
+    this.#watches.set(entry.target, watch);
+    void this.#run(entry, watch).finally(() => {
+      if (this.#watches.get(entry.target) === watch) this.#watches.delete(entry.target);
+    });
+  }
+
+  /** After a restart: the sessions are looked after again, at once. */
+  resume(): void {
+    for (const entry of this.#sessions.all()) {
+      if (entry.boot?.helloAt && !entry.boot.revoked) this.watch(entry);
+    }
+  }
+
+  heard(entry: E): void {
+    const watch = this.#watches.get(entry.target);
+    if (watch) Object.assign(watch, { heardMs: this.#now(), lost: false });
+  }
+
+  /** Whole seconds that the image may go on from now; never beyond the absolute deadline. */
+  secondsLeft(entry: E): number {
+    const until = entry.ledger.leaseUntil === null ? 0 : Date.parse(entry.ledger.leaseUntil);
+    const end = Math.min(until, Date.parse(entry.absoluteDeadline));
+    return Math.max(0, Math.floor((end - this.#now()) / 1000));
+  }
+
+  end(target: string): void {
+    this.#watches.get(target)?.stop.abort();
+    this.#watches.delete(target);
+  }
+
+  close(): void {
+    for (const target of [...this.#watches.keys()]) this.end(target);
+  }
+
+  async #run(entry: E, watch: Watch): Promise<void> {
+    const boot = entry.boot;
+    const everyMs = Math.min(60_000, Math.max(100, entry.plan.limits.leaseMs / 3));
+    // The first look comes at once only where the lease is not fresh, which is after a restart.
+    if (this.secondsLeft(entry) * 1000 + 1000 >= entry.plan.limits.leaseMs) await pause(everyMs, watch.stop.signal);
+    while (!watch.stop.signal.aborted && entry.boot === boot && this.#sessions.get(entry.target) === entry) {
+      await this.#look(entry, everyMs);
+      this.#noticeSilence(entry, watch);
+      await pause(everyMs, watch.stop.signal);
+    }
+  }
+
+  async #look(entry: E, boundMs: number): Promise<void> {
+    const askedMs = this.#now();
+    try {
+      const alive = await within(this.#link.isAlive(entry), boundMs, null);
+      if (alive) {
+        this.#extend(entry, askedMs);
+        await this.#sessions.save(entry);
+      } else {
+        this.#log.warn({ target: entry.target, answer: alive }, "the session was not confirmed; its lease runs on");
+      }
+    } catch (error) {
+      const facts = { target: entry.target, reason: messageOf(error) };
+      this.#log.warn(facts, "the session could not be asked for; its lease runs on");
+    }
+  }
+
+  #extend(entry: E, fromMs: number): void {
+    entry.ledger.leaseUntil = new Date(fromMs + entry.plan.limits.leaseMs).toISOString();
+  }
+
+  #noticeSilence(entry: E, watch: Watch): void {
+    if (watch.lost || this.#now() - watch.heardMs < LOST_MS) return;
+    watch.lost = true;
+    this.#link.progress(entry, { what: "lost" });
+  }
+}

@@ -1,0 +1,191 @@
+import { hostname } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { AgentGateway } from "../src/agent/gateway.js";
+import { agentRoutes } from "../src/agent/routes.js";
+import { BootScripts } from "../src/boot/boot-script.js";
+import { ImageCache } from "../src/boot/cache.js";
+import type { Clock } from "../src/boot/clock.js";
+import { contactsOf, noteFetched } from "../src/boot/contacts.js";
+import { Entries } from "../src/boot/entries.js";
+import { Journal } from "../src/boot/journal.js";
+import { startListener } from "../src/boot/listener.js";
+import { bootRoutes, entryByNonce } from "../src/boot/routes.js";
+import { ensureSecret } from "../src/boot/secret.js";
+import type { SessionLink, Site, SiteBoot, SiteEntry } from "../src/boot/site.js";
+import { imagesInUse, requireStaged, stageImage } from "../src/boot/staging.js";
+import { ensureTls, siteNames } from "../src/boot/tls.js";
+import { fits } from "../src/boot/whose.js";
+import type { Config } from "../src/config.js";
+import { ensureFolder } from "../src/stores/atomic.js";
+import type { SourceOptions } from "../src/stores/source.js";
+import type { ObjectStore } from "../src/stores/store.js";
+
+/** 20 GiB: some hundred images, and less than the smallest disk that a server has. */
+const CACHE_BYTES = 20 * 1024 ** 3;
+const RENEWAL_CHECK_MS = 12 * 3_600_000;
+
+export interface SiteOptions {
+  config: Pick<
+    Config,
+    "PITSTOP_DATA" | "PITSTOP_SITE_LISTEN" | "PITSTOP_SITE_TLS_LISTEN" | "PITSTOP_SITE_URL" | "PITSTOP_SITE_TLS_URL"
+  >;
+  stores: {
+    /** Findings, logs and scripts. */
+    objects: ObjectStore;
+    /** Where images come from; `root` is the folder of `file:` URLs. */
+    sources: SourceOptions;
+  };
+  link: SessionLink;
+  log: Logger;
+  now?: Clock;
+  cacheBytes?: number;
+  /** Folder with `ipxe.efi` and `snponly.efi`. Default: that of Debian's package ipxe. */
+  ipxeFolder?: string;
+}
+
+export interface RunningSite {
+  site: Site;
+  /** As targets reach them, without a path. */
+  url: string;
+  tlsUrl: string;
+  ports: { http: number; tls: number };
+  /** PEM of the CA that signed the TLS listener's certificate. */
+  ca: string;
+  close: () => Promise<void>;
+}
+
+/** Starts the site's boot server and agent gateway on what the site's folder remembers. */
+export async function startSite(options: SiteOptions): Promise<RunningSite> {
+  const { config, link, log } = options;
+  const now = options.now ?? Date.now;
+  const folder = await ensureFolder(join(config.PITSTOP_DATA, "site"));
+  const journal = await Journal.open(join(folder, "journal"));
+  for (const file of journal.corrupt) log.error(file, "a journal file was corrupt and was moved aside; look at it");
+
+  const names = siteNames([config.PITSTOP_SITE_URL, config.PITSTOP_SITE_TLS_URL]);
+  let tls = await ensureTls(folder, names, now);
+  const entries = new Entries({ journal, link, now });
+  const cache = await ImageCache.open({
+    folder: join(folder, "cache"),
+    maxBytes: options.cacheBytes ?? CACHE_BYTES,
+    inUse: () => imagesInUse(entries.all()),
+  });
+  const gateway = new AgentGateway<SiteEntry>({
+    sessions: {
+      get: (target) => entries.get(target),
+      all: () => entries.all(),
+      byNonce: (nonce) => entryByNonce(entries, nonce),
+      save: (entry) => journal.save(entry),
+    },
+    link,
+    objects: options.stores.objects,
+    fits,
+    key: await ensureSecret(join(folder, "token.key")),
+    logFolder: await ensureFolder(join(folder, "logs")),
+    now,
+    log,
+  });
+  const scripts = new BootScripts({
+    entries,
+    journal,
+    link,
+    onRebooted: (entry, how) => gateway.rebooted(entry, how),
+    now,
+    log,
+  });
+
+  const addresses = { url: "", tlsUrl: "" };
+  const boot = {
+    entries,
+    scripts,
+    cache,
+    archiveFacts: () => ({ tlsUrl: addresses.tlsUrl, ca: tls.ca, pin: tls.pin }),
+    ipxeFolder: options.ipxeFolder ?? "/usr/lib/ipxe",
+    onFetched: (entry: SiteEntry, of: SiteBoot, name: string) => noteFetched(link, entry, of, name, now),
+  };
+  const plain = await startListener({
+    listen: config.PITSTOP_SITE_LISTEN,
+    log,
+    routes: (app) => bootRoutes(app, boot),
+  });
+  const sealed = await startListener({
+    listen: config.PITSTOP_SITE_TLS_LISTEN,
+    tls,
+    log,
+    routes: (app) => {
+      bootRoutes(app, boot);
+      agentRoutes(app, gateway);
+    },
+  });
+  addresses.url = config.PITSTOP_SITE_URL ?? `http://${hostname()}:${plain.port}`;
+  addresses.tlsUrl = config.PITSTOP_SITE_TLS_URL ?? `https://${hostname()}:${sealed.port}`;
+  gateway.resume();
+
+  const renewal = setInterval(() => void renew(), RENEWAL_CHECK_MS);
+  renewal.unref();
+  const renew = async (): Promise<void> => {
+    try {
+      tls = await ensureTls(folder, names, now);
+      sealed.renew(tls);
+    } catch (error) {
+      log.error({ err: error }, "the site's certificate could not be renewed; it is tried again in 12 hours");
+    }
+  };
+
+  return {
+    site: siteOf({ entries, cache, gateway, sources: options.stores.sources, url: addresses.url }),
+    url: addresses.url,
+    tlsUrl: addresses.tlsUrl,
+    ports: { http: plain.port, tls: sealed.port },
+    ca: tls.ca,
+    async close() {
+      clearInterval(renewal);
+      gateway.close();
+      await Promise.all([plain.close(), sealed.close()]);
+    },
+  };
+}
+
+interface Parts {
+  entries: Entries;
+  cache: ImageCache;
+  gateway: AgentGateway<SiteEntry>;
+  sources: SourceOptions;
+  url: string;
+}
+
+/** The boot server's and the gateway's halves of each promise, side by side. */
+function siteOf({ entries, cache, gateway, sources, url }: Parts): Site {
+  return {
+    open: (plan, runId) => entries.open(plan, runId),
+    entry: (target) => entries.get(target),
+    entries: () => entries.all(),
+    keepSnapshot: (target, session, snapshot) => entries.keepSnapshot(target, session, snapshot),
+    stage: (plan, onProgress, signal) => stageImage(plan, { cache, sources }, onProgress, signal),
+    async publish(target, session, epoch, wasOff) {
+      const entry = entries.get(target);
+      if (entry?.session === session) await requireStaged(entry.plan, cache);
+      const before = entry?.boot;
+      const boot = await entries.publish(target, session, epoch, wasOff);
+      if (boot !== before) gateway.bootEnded(target);
+      return {
+        httpBootUri: `${url}/u/${boot.mediaSegment}/ipxe.efi`,
+        scriptUrl: `${url}/boot.ipxe`,
+        mediaUrl: `${url}/m/${boot.mediaSegment}/pitstop.iso`,
+      };
+    },
+    async withdraw(target, session) {
+      await entries.withdraw(target, session);
+      if (entries.get(target)?.session === session) gateway.bootEnded(target);
+    },
+    async close(target, session) {
+      const mine = entries.get(target)?.session === session;
+      await entries.close(target, session);
+      if (mine) await gateway.closed(target);
+    },
+    contacts: (target) => contactsOf(entries.get(target)),
+    offer: (target, session, task, signal) => gateway.offer(target, session, task, signal),
+    finish: (target, session, power, waitMs) => gateway.finish(target, session, power, waitMs),
+  };
+}

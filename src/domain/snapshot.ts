@@ -74,7 +74,8 @@ export type BootSnapshot = z.infer<typeof BootSnapshot>;
 export const Difference = z.object({ field: z.string(), before: z.unknown(), after: z.unknown() });
 export type Difference = z.infer<typeof Difference>;
 
-const keyOf = (entry: BootOrderEntry): string => entry.devicePath ?? entry.name ?? entry.reference;
+/** By what an entry of the boot order is the same as another. */
+export const bootOrderKey = (entry: BootOrderEntry): string => entry.devicePath ?? entry.name ?? entry.reference;
 
 /** Compares field by field (promise 7). An empty list: the target's boot state is as it was. */
 export function compareBootState(before: BootState, after: BootState): { differences: Difference[]; added: string[] } {
@@ -89,12 +90,12 @@ export function compareBootState(before: BootState, after: BootState): { differe
     differ("override.mode", before.override.mode, after.override.mode);
     differ("override.httpBootUri", before.override.httpBootUri, after.override.httpBootUri);
   }
-  const known = new Set(before.bootOrder.map(keyOf));
-  const added = after.bootOrder.map(keyOf).filter((key) => !known.has(key));
+  const known = new Set(before.bootOrder.map(bootOrderKey));
+  const added = after.bootOrder.map(bootOrderKey).filter((key) => !known.has(key));
   differ(
     "bootOrder",
-    before.bootOrder.map(keyOf),
-    after.bootOrder.map(keyOf).filter((key) => known.has(key)),
+    before.bootOrder.map(bootOrderKey),
+    after.bootOrder.map(bootOrderKey).filter((key) => known.has(key)),
   );
   const media = (state: BootState) =>
     state.media

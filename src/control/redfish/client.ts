@@ -1,0 +1,208 @@
+import { messageOf, PitstopError } from "../../domain/errors.js";
+import type { JsonObject } from "../json.js";
+import { type Log, silent } from "../log.js";
+import { type Answer, faultOf, faultOfShape } from "./faults.js";
+import { LibrarySession } from "./library.js";
+import { Collection, linkOf, ServiceRoot } from "./resources.js";
+import type { BmcRequest, Transport } from "./transport.js";
+
+/** What a `Reset` can be asked through the library; the rest is posted by {@link RedfishClient.send}. */
+export const LIBRARY_RESETS = {
+  On: "powerOnSystem",
+  GracefulShutdown: "shutdownSystem",
+  ForceOff: "forceOffSystem",
+  ForceRestart: "forceRestartSystem",
+} as const;
+
+const LOGOUT_MS = 5_000;
+/** A page has at least a handful of members; no system has hundreds of boot options or media. */
+const MAX_PAGES = 8;
+
+export interface ClientOptions {
+  transport: Transport;
+  /** Resolved at each login and not kept here. */
+  credentials: () => Promise<{ user: string; password: string }>;
+  /** How the credentials are named in an error. */
+  credentialsName: string;
+  log?: Log;
+}
+
+/**
+ * One Redfish service: its root, one session, and requests with the session's token. A session that expires is
+ * opened again, once per expiry; a refused login never is, because BMCs lock accounts.
+ */
+export class RedfishClient {
+  readonly transport: Transport;
+  private readonly options: ClientOptions;
+  private readonly log: Log;
+  private rootBody: JsonObject | null = null;
+  private session: Promise<LibrarySession> | null = null;
+  private canExpand: boolean | null = null;
+
+  constructor(options: ClientOptions) {
+    this.options = options;
+    this.transport = options.transport;
+    this.log = options.log ?? silent;
+  }
+
+  /** The service root (DSP0266, "Service root request"), read without credentials and kept: it holds paths, no state. */
+  async root(): Promise<ServiceRoot> {
+    return ServiceRoot.parse(await this.readRoot());
+  }
+
+  async systemIds(): Promise<string[]> {
+    return await this.inSession((session) => session.getAvailableSystemIds(), "the list of systems");
+  }
+
+  /** The system as it is now, its `ETag` header under `Etag`. */
+  async system(id: string): Promise<JsonObject> {
+    return await this.inSession((session) => session.getSystemInfo(encodeURIComponent(id), true), `the system ${id}`);
+  }
+
+  async reset(kind: keyof typeof LIBRARY_RESETS, id: string): Promise<void> {
+    await this.inSession((session) => session[LIBRARY_RESETS[kind]](encodeURIComponent(id)), `the reset ${kind}`);
+  }
+
+  /** Sends; any status is an answer, but an expired session is opened again first. */
+  async send(request: BmcRequest): Promise<Answer> {
+    for (let again = false; ; again = true) {
+      const pending = this.login();
+      const session = await pending;
+      const answer = await session.send(request);
+      if (answer.status !== 401) return answer;
+      if (again || !session.proven) throw this.unauthorized();
+      this.forget(pending);
+    }
+  }
+
+  /** Reads a resource. A refusal is an error, except the statuses in `absent`, which read as null. */
+  async get(link: string, absent: readonly number[] = []): Promise<{ body: JsonObject; etag: string | null } | null> {
+    const path = this.transport.pathOf(link);
+    const answer = await this.send({ method: "GET", path, again: "lost" });
+    if (absent.includes(answer.status)) return null;
+    if (answer.status >= 400) throw faultOf(answer, `GET ${path}`);
+    if (answer.body === null) throw faultOfShape(null, `GET ${path}`, this.transport.host);
+    return { body: answer.body, etag: answer.headers.get("etag") };
+  }
+
+  /**
+   * The members of a collection: by one `$expand` where the service can, else (or where `parentFirst` says that they
+   * come into being when the collection is read) one by one. Empty where it is missing.
+   */
+  async members(link: string, parentFirst: boolean): Promise<JsonObject[]> {
+    const query = parentFirst ? null : this.expandQuery(await this.root());
+    if (query !== null) {
+      const found = await this.pages(`${link}?${query}`, [400, 404, 405, 500, 501]);
+      if (found?.every((member) => Object.keys(member).some((name) => name !== "@odata.id"))) return found;
+      // It announces what it cannot do: not asked again in this session.
+      this.canExpand = false;
+    }
+    const links = ((await this.pages(link, [404])) ?? []).map(linkOf);
+    const read = await Promise.all(links.map(async (one) => (one === null ? null : await this.get(one, [404]))));
+    return read.filter((one) => one !== null).map((one) => one.body);
+  }
+
+  /** `Members` of all pages (DSP0266, "Resource collections"); null where the first is absent. */
+  private async pages(first: string, absent: readonly number[]): Promise<JsonObject[] | null> {
+    const members: JsonObject[] = [];
+    let link: string | null = first;
+    for (let page = 0; link !== null && page < MAX_PAGES; page++) {
+      const answer: { body: JsonObject } | null = await this.get(link, absent);
+      if (answer === null) return page === 0 ? null : members;
+      const collection = Collection.parse(answer.body);
+      members.push(...(collection.Members ?? []));
+      link = collection["Members@odata.nextLink"];
+    }
+    return members;
+  }
+
+  /** Logs out and closes the connections. Never throws. */
+  async close(): Promise<void> {
+    const pending = this.session;
+    this.session = null;
+    try {
+      const session = await pending;
+      if (session) await withinMs(session.closeSession(), LOGOUT_MS);
+    } catch (error) {
+      this.log.debug({ error: messageOf(error) }, "bmc session was not closed; it will expire");
+    }
+    await this.transport.close().catch(() => undefined);
+  }
+
+  private async readRoot(): Promise<JsonObject> {
+    if (this.rootBody !== null) return this.rootBody;
+    const answer = await this.transport.send({ method: "GET", path: "/redfish/v1/", again: "lost" });
+    if (answer.status >= 400) throw faultOf(answer, "GET /redfish/v1/");
+    if (answer.body === null) throw faultOfShape(null, "GET /redfish/v1/", this.transport.host);
+    this.rootBody = answer.body;
+    return answer.body;
+  }
+
+  /** The open session, or a new one; concurrent callers share one login. */
+  private login(): Promise<LibrarySession> {
+    if (this.session !== null) return this.session;
+    const opening = this.openSession();
+    this.session = opening;
+    opening.catch(() => this.forget(opening));
+    return opening;
+  }
+
+  private forget(session: Promise<LibrarySession>): void {
+    if (this.session === session) this.session = null;
+  }
+
+  private async openSession(): Promise<LibrarySession> {
+    const root = await this.readRoot();
+    const session = new LibrarySession(this.transport, root, await this.options.credentials());
+    try {
+      await session.getSessionToken();
+    } catch (error) {
+      // The answer to a login may repeat what was sent: its text is not passed on, and neither is its cause.
+      const status = error instanceof PitstopError ? error.facts.status : undefined;
+      if (status === 400 || status === 401 || status === 403) throw this.unauthorized();
+      throw faultOfShape(error, "the login", this.transport.host);
+    }
+    return session;
+  }
+
+  /** Runs one of the library's sequences, which throws on a 401. */
+  private async inSession<T>(work: (session: LibrarySession) => Promise<T>, did: string): Promise<T> {
+    for (let again = false; ; again = true) {
+      const pending = this.login();
+      const session = await pending;
+      try {
+        return await work(session);
+      } catch (error) {
+        const expired = error instanceof PitstopError && error.facts.status === 401;
+        if (!expired) throw faultOfShape(error, did, this.transport.host);
+        if (again || !session.proven) throw this.unauthorized();
+        this.forget(pending);
+      }
+    }
+  }
+
+  /** DSP0266, "The $expand query parameter". */
+  private expandQuery(root: ServiceRoot): string | null {
+    if (this.canExpand === false) return null;
+    const can = root.ProtocolFeaturesSupported.ExpandQuery;
+    const levels = can.Levels === true ? "($levels=1)" : "";
+    if (can.NoLinks === true) return `$expand=.${levels}`;
+    return can.ExpandAll === true ? `$expand=*${levels}` : null;
+  }
+
+  private unauthorized(): PitstopError {
+    return new PitstopError(
+      "unauthorized",
+      `${this.transport.host} refused the user and password of ${this.options.credentialsName}; correct them. ` +
+        "It is not tried again by itself, because BMCs lock accounts.",
+    );
+  }
+}
+
+async function withinMs(work: Promise<void>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,121 @@
+import { z } from "zod";
+import type { JsonObject } from "../json.js";
+
+/**
+ * The parts of Redfish resources (DSP0268) that Pitstop reads. Tolerant: whatever a BMC leaves out or gets wrong
+ * reads as null or empty, so that a strange property never stops a restore; what is needed is demanded where it is.
+ */
+const text = z.string().max(4096).nullable().catch(null);
+const flag = z.boolean().nullable().catch(null);
+const linkText = z.object({ "@odata.id": z.string().min(1).max(2048) }).transform((l) => l["@odata.id"]);
+const link = linkText.nullable().catch(null);
+const MAX_LIST = 256;
+
+/** Null where there is no list; entries of another form are left out. */
+const list = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item.nullable().catch(null))
+    .max(MAX_LIST)
+    .transform((all) => all.filter((one): one is Exclude<typeof one, null> => one !== null))
+    .nullable()
+    .catch(null);
+
+const texts = list(z.string().max(1024));
+/** A missing list of allowable values says nothing; an empty one would forbid everything. */
+const allowable = z.array(z.string().max(256)).min(1).max(MAX_LIST).nullable().catch(null);
+
+const section = <T extends z.ZodRawShape>(shape: T) => {
+  const object = z.object(shape);
+  return object.catch(() => object.parse({}));
+};
+
+export const ServiceRoot = z.object({
+  UUID: text,
+  Vendor: text,
+  Product: text,
+  RedfishVersion: text,
+  Oem: z.record(z.string(), z.unknown()).catch({}),
+  ProtocolFeaturesSupported: section({
+    ExpandQuery: section({ NoLinks: flag, ExpandAll: flag, Levels: flag }),
+  }),
+});
+export type ServiceRoot = z.infer<typeof ServiceRoot>;
+
+/** DSP0268 ComputerSystem.Boot; also found in a settings resource. */
+export const Boot = section({
+  BootSourceOverrideEnabled: text,
+  BootSourceOverrideTarget: text,
+  BootSourceOverrideMode: text,
+  HttpBootUri: text,
+  BootOrder: texts,
+  BootOptions: link,
+  "BootSourceOverrideTarget@Redfish.AllowableValues": allowable,
+  "BootSourceOverrideEnabled@Redfish.AllowableValues": allowable,
+});
+export type Boot = z.infer<typeof Boot>;
+
+export const System = z.object({
+  "@odata.id": text,
+  "@odata.etag": text,
+  Id: text,
+  UUID: text,
+  Manufacturer: text,
+  Model: text,
+  PowerState: text,
+  Boot,
+  BootProgress: section({ LastState: text }),
+  SecureBoot: link,
+  VirtualMedia: link,
+  EthernetInterfaces: link,
+  Links: section({ ManagedBy: list(linkText) }),
+  Actions: section({
+    "#ComputerSystem.Reset": section({
+      target: text,
+      "ResetType@Redfish.AllowableValues": allowable,
+      "@Redfish.ActionInfo": text,
+    }),
+  }),
+  "@Redfish.Settings": section({ SettingsObject: link }),
+});
+export type System = z.infer<typeof System>;
+
+export const SettingsResource = z.object({ "@odata.etag": text, Boot });
+
+export const Collection = z.object({
+  Members: list(z.record(z.string(), z.unknown())),
+  "Members@odata.nextLink": text,
+});
+
+export const BootOption = z.object({
+  BootOptionReference: text,
+  Id: text,
+  DisplayName: text,
+  Name: text,
+  UefiDevicePath: text,
+});
+
+export const SecureBoot = z.object({ SecureBootEnable: flag, SecureBootCurrentBoot: text });
+
+export const Manager = z.object({ VirtualMedia: link, FirmwareVersion: text });
+
+export const EthernetInterface = z.object({ MACAddress: text, PermanentMACAddress: text });
+
+export const VirtualMedia = z.object({
+  "@odata.id": text,
+  "@odata.etag": text,
+  MediaTypes: texts,
+  Image: text,
+  Inserted: flag,
+  ConnectedVia: text,
+  Actions: section({
+    "#VirtualMedia.InsertMedia": section({ target: text }),
+    "#VirtualMedia.EjectMedia": section({ target: text }),
+  }),
+});
+export type VirtualMedia = z.infer<typeof VirtualMedia>;
+
+export const ActionInfo = z.object({
+  Parameters: list(z.object({ Name: text, AllowableValues: allowable })),
+});
+
+export const linkOf = (member: JsonObject): string | null => link.parse(member);

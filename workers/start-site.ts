@@ -71,7 +71,7 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
     maxBytes: options.cacheBytes ?? CACHE_BYTES,
     inUse: () => imagesInUse(entries.all()),
   });
-  const gateway = new AgentGateway<SiteEntry>({
+  const gateway = new AgentGateway({
     sessions: {
       get: (target) => entries.get(target),
       all: () => entries.all(),
@@ -150,7 +150,7 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
 interface Parts {
   entries: Entries;
   cache: ImageCache;
-  gateway: AgentGateway<SiteEntry>;
+  gateway: AgentGateway;
   sources: SourceOptions;
   url: string;
 }

@@ -1,0 +1,59 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { asActivities } from "../activities/activity.js";
+import { Controls } from "../activities/controls.js";
+import { siteActivities } from "../activities/site.js";
+import type { SessionLink } from "../src/boot/site.js";
+import { type Config, dataFolder } from "../src/config.js";
+import { resolveCredentials } from "../src/control/credentials.js";
+import { askHome } from "../src/control/home.js";
+import { openControl } from "../src/control/open.js";
+import { siteQueue } from "../src/domain/ids.js";
+import type { ObjectStore } from "../src/stores/store.js";
+import type { TemporalConnections } from "../src/temporal/connect.js";
+import { type RunningSite, startSite } from "./start-site.js";
+import { runWorker, workerOptions } from "./temporal.js";
+
+/** Role `site`: what must be near the targets. Dials out to Temporal only. */
+export async function startSiteRole(parts: {
+  config: Config;
+  temporal: TemporalConnections;
+  objects: ObjectStore;
+  link: SessionLink;
+  log: Logger;
+}): Promise<RunningSite & { failed: Promise<never> }> {
+  const { config, temporal, objects, link, log } = parts;
+  const site = await startSite({
+    config,
+    stores: { objects, sources: { root: config.PITSTOP_DATA } },
+    link,
+    log,
+  });
+  const credentialRoot = dataFolder(config, "credentials");
+  const controls = new Controls((target) =>
+    openControl(target, {
+      credentials: (ref) => resolveCredentials(ref, { root: credentialRoot }),
+      root: dataFolder(config, "tls"),
+    }),
+  );
+  const activities = siteActivities({ site: site.site, objects, controls, askHome: (check) => askHome(check) });
+  const worker = await runWorker({
+    ...workerOptions(temporal.native, temporal.namespace),
+    taskQueue: siteQueue(config.PITSTOP_SITE),
+    activities: asActivities(activities, (message, facts) => log.error(facts, message)),
+    // Waiting costs little, and must not starve a restore: a slot for every target that a site may have away at once.
+    maxConcurrentActivityTaskExecutions: 2_000,
+  });
+  return {
+    ...site,
+    failed: worker.failed,
+    close: async () => {
+      await worker.stop();
+      await controls.closeAll();
+      await site.close();
+    },
+  };
+}
+
+/** Where credential files and CA files of targets are looked for. */
+export const credentialFolder = (config: Config): string => join(config.PITSTOP_DATA, "credentials");

@@ -26,8 +26,8 @@ export const image = (name: string): Image =>
     name,
     role: "maintenance",
     arch: "x86_64",
-    kernel: { url: "file:base/vmlinuz", sha256: "a".repeat(64) },
-    initrds: [{ url: "file:base/initrd", sha256: "b".repeat(64) }],
+    kernel: { url: "file:images/base/vmlinuz", sha256: "a".repeat(64) },
+    initrds: [{ url: "file:images/base/initrd", sha256: "b".repeat(64) }],
   });
 
 export const action = (name: string, imageName?: string): Action =>

@@ -33,7 +33,7 @@ export interface SiteOptions {
   stores: {
     /** Findings, logs and scripts. */
     objects: ObjectStore;
-    /** Where images come from; `root` is the folder of `file:` URLs. */
+    /** Where images come from; `root` is the image folder, `PITSTOP_DATA/images`. */
     sources: SourceOptions;
   };
   link: SessionLink;

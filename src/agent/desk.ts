@@ -1,7 +1,7 @@
+import type { SiteEntry } from "../boot/site.js";
 import type { AgentTask } from "../domain/agent.js";
 import { PitstopError } from "../domain/errors.js";
 import type { TaskResult } from "../domain/session.js";
-import type { AgentEntry } from "./sessions.js";
 import { pause, within } from "./wait.js";
 
 /** What an agent is told next; `over`: the boot it speaks for has ended while it waited. */
@@ -43,14 +43,14 @@ interface Counter {
  * The desk between sessions, which offer work, and agents, which come and ask for it. All of it is in memory: after a
  * restart the sessions offer again, and an agent answers what it has done already from its spool.
  */
-export class Desk<E extends AgentEntry> {
+export class Desk {
   readonly #counters = new Map<string, Counter>();
 
   /**
    * Resolves with the task's result, which the gateway hands in by {@link resulted}. Offering the same id again shares it.
    * Aborting tells the agent to stop; an agent that never says it did is not waited for longer than 30 s.
    */
-  async offer(entry: E, task: AgentTask, signal: AbortSignal): Promise<TaskResult> {
+  async offer(entry: SiteEntry, task: AgentTask, signal: AbortSignal): Promise<TaskResult> {
     const kept = entry.results[task.id];
     if (kept) return kept;
     const counter = this.#counter(entry);
@@ -67,7 +67,7 @@ export class Desk<E extends AgentEntry> {
   }
 
   /** A result was kept: whoever offered the task gets it. */
-  resulted(entry: E, result: TaskResult): void {
+  resulted(entry: SiteEntry, result: TaskResult): void {
     const counter = this.#counter(entry);
     const offer = counter.offers.get(result.id);
     counter.offers.delete(result.id);
@@ -75,20 +75,20 @@ export class Desk<E extends AgentEntry> {
   }
 
   /** The name under which a task is, or was, on offer. */
-  nameOf(entry: E, id: string): string | null {
+  nameOf(entry: SiteEntry, id: string): string | null {
     return this.#counters.get(entry.target)?.offers.get(id)?.task.name ?? null;
   }
 
-  isCancelled(entry: E, id: string): boolean {
+  isCancelled(entry: SiteEntry, id: string): boolean {
     return this.#counters.get(entry.target)?.offers.get(id)?.cancelled ?? false;
   }
 
-  isFinishing(entry: E): boolean {
+  isFinishing(entry: SiteEntry): boolean {
     return this.#finishOf(entry, this.#counters.get(entry.target) ?? null) !== null;
   }
 
   /** Resolves true when the agent took the word, false after `waitMs` or when there is no agent to take it. */
-  async finish(entry: E, power: Power, waitMs: number): Promise<boolean> {
+  async finish(entry: SiteEntry, power: Power, waitMs: number): Promise<boolean> {
     if (!entry.boot?.helloAt || entry.boot.revoked) return false;
     const counter = this.#counter(entry);
     counter.finish = { epoch: entry.boot.epoch, power, taken: false };
@@ -101,7 +101,7 @@ export class Desk<E extends AgentEntry> {
    * What the agent is to do, at once or within `waitMs`. A newer poll takes the place of an older one, which is answered
    * `wait`. `running` names the task that the agent has in hand: it is not given another one.
    */
-  async next(entry: E, waitMs: number, running: string | null, gone: AbortSignal): Promise<Order> {
+  async next(entry: SiteEntry, waitMs: number, running: string | null, gone: AbortSignal): Promise<Order> {
     const counter = this.#counter(entry);
     const boot = entry.boot;
     counter.wake?.(true);
@@ -121,7 +121,7 @@ export class Desk<E extends AgentEntry> {
   }
 
   /** The answer with this order went out to the agent. */
-  told(entry: E, order: Order): void {
+  told(entry: SiteEntry, order: Order): void {
     const counter = this.#counters.get(entry.target);
     if (!counter) return;
     counter.lastTold = keyOf(order);
@@ -144,7 +144,7 @@ export class Desk<E extends AgentEntry> {
     this.#wake(counter);
   }
 
-  #counter(entry: E): Counter {
+  #counter(entry: SiteEntry): Counter {
     const present = this.#counters.get(entry.target);
     if (present?.session === entry.session) return present;
     if (present) this.end(entry.target, ended(entry.target));
@@ -195,7 +195,7 @@ export class Desk<E extends AgentEntry> {
     void pause(CANCEL_MS).then(() => give("the agent did not say that it had stopped it"));
   }
 
-  #order(entry: E, counter: Counter, running: string | null): Order {
+  #order(entry: SiteEntry, counter: Counter, running: string | null): Order {
     const finish = this.#finishOf(entry, counter);
     if (finish) return { do: "finish", power: finish.power };
     for (const offer of counter.offers.values()) {
@@ -207,7 +207,7 @@ export class Desk<E extends AgentEntry> {
   }
 
   /** A word to finish belongs to one arming: the next boot of the same session starts without it. */
-  #finishOf(entry: E, counter: Counter | null): Counter["finish"] {
+  #finishOf(entry: SiteEntry, counter: Counter | null): Counter["finish"] {
     return counter?.finish && counter.finish.epoch === entry.boot?.epoch ? counter.finish : null;
   }
 

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { SessionLink, SiteBoot, SiteEntry } from "../boot/site.js";
 import type {
   AgentTask,
   DoneRequest,
@@ -18,7 +19,7 @@ import { keepResult } from "./keep-result.js";
 import { Leases } from "./lease.js";
 import { Outbox } from "./outbox.js";
 import { Rates } from "./rates.js";
-import type { AgentBoot, AgentEntry, AgentLink, AgentObjects, AgentSessions, Clock } from "./sessions.js";
+import type { AgentObjects, AgentSessions, Clock } from "./sessions.js";
 import { TaskLogs } from "./task-log.js";
 import { Tokens } from "./token.js";
 
@@ -27,9 +28,9 @@ const HELLO_TOLD_MS = 2_000;
 /** Results that one session may leave at a site. */
 const MAX_RESULTS = 512;
 
-export interface GatewayOptions<E extends AgentEntry> {
-  sessions: AgentSessions<E>;
-  link: AgentLink<E>;
+export interface GatewayOptions {
+  sessions: AgentSessions;
+  link: SessionLink;
   objects: AgentObjects;
   /** Whether what a machine says of itself fits the target (UUID in either byte order, else a MAC address). */
   fits: (identity: Target["identity"], claim: { uuid: string | null; macs: string[] }) => boolean;
@@ -42,24 +43,24 @@ export interface GatewayOptions<E extends AgentEntry> {
 }
 
 /** A request that bore the token of the present boot. */
-export interface Caller<E extends AgentEntry> {
-  entry: E;
-  boot: AgentBoot;
+export interface Caller {
+  entry: SiteEntry;
+  boot: SiteBoot;
 }
 
 /** The server's side of the agent protocol (docs/agent-protocol.md), without HTTP. */
-export class AgentGateway<E extends AgentEntry> {
-  readonly #options: GatewayOptions<E>;
+export class AgentGateway {
+  readonly #options: GatewayOptions;
   readonly #tokens: Tokens;
-  readonly #outbox: Outbox<E>;
-  readonly #leases: Leases<E>;
+  readonly #outbox: Outbox;
+  readonly #leases: Leases;
   readonly #rates: Rates;
   readonly #logs: TaskLogs;
-  readonly #desk = new Desk<E>();
+  readonly #desk = new Desk();
   /** Results being kept, so that a message that comes twice at once is kept once. */
   readonly #keeping = new Map<string, Promise<TaskResult>>();
 
-  constructor(options: GatewayOptions<E>) {
+  constructor(options: GatewayOptions) {
     this.#options = options;
     this.#tokens = new Tokens(options.key);
     this.#outbox = new Outbox(options.sessions, options.link, options.log);
@@ -130,7 +131,7 @@ export class AgentGateway<E extends AgentEntry> {
   }
 
   /** The caller of a request by its token: 401 where it is not known here, 410 where its boot is over. */
-  async authenticate(authorization: string | undefined): Promise<Caller<E>> {
+  async authenticate(authorization: string | undefined): Promise<Caller> {
     const facts = this.#tokens.read(/^Bearer ([A-Za-z0-9._~+/=-]{1,256})$/.exec(authorization ?? "")?.[1] ?? "");
     const entry = facts ? this.#options.sessions.get(facts.target) : null;
     if (!facts || !entry) throw refusal(401, "This token is not known here; try again while your lease holds.");
@@ -146,37 +147,37 @@ export class AgentGateway<E extends AgentEntry> {
     return { entry, boot };
   }
 
-  async next(caller: Caller<E>, waitMs: number, running: string | null, gone: AbortSignal): Promise<Order> {
+  async next(caller: Caller, waitMs: number, running: string | null, gone: AbortSignal): Promise<Order> {
     const order = await this.#desk.next(caller.entry, waitMs, running, gone);
     if (order.do === "over") throw refusal(410, "The session has withdrawn this boot; boot into your own system.");
     return order;
   }
 
-  told(caller: Caller<E>, order: Order): void {
+  told(caller: Caller, order: Order): void {
     this.#desk.told(caller.entry, order);
   }
 
-  answer(caller: Caller<E>, order: Order): NextResponse {
+  answer(caller: Caller, order: Order): NextResponse {
     const leaseSeconds = this.#leases.secondsLeft(caller.entry);
     if (order.do === "over") throw new TypeError("an order that is over is an error by now");
     return { ...order, leaseSeconds };
   }
 
-  async appendLog({ entry }: Caller<E>, task: string, offset: number, piece: Buffer): Promise<ProgressResponse> {
+  async appendLog({ entry }: Caller, task: string, offset: number, piece: Buffer): Promise<ProgressResponse> {
     this.#nameOf(entry, task);
     await this.#logs.append(entry.target, entry.session, task, offset, piece);
     if (piece.length > 0) this.#options.link.progress(entry, { what: "log", task, bytes: offset + piece.length });
     return this.#progressAnswer(entry, task);
   }
 
-  progress({ entry }: Caller<E>, task: string, request: ProgressRequest): ProgressResponse {
+  progress({ entry }: Caller, task: string, request: ProgressRequest): ProgressResponse {
     this.#nameOf(entry, task);
     this.#options.link.progress(entry, { what: "task", task, message: request.message, percent: request.percent });
     return this.#progressAnswer(entry, task);
   }
 
   /** Keeps the first result of an id, durably, before it is acknowledged; another one is taken as a repetition. */
-  async result({ entry }: Caller<E>, task: string, request: ResultRequest): Promise<void> {
+  async result({ entry }: Caller, task: string, request: ResultRequest): Promise<void> {
     const name = this.#nameOf(entry, task);
     if (entry.results[task]) return;
     const key = `${entry.target}/${entry.session}/${task}`;
@@ -190,7 +191,7 @@ export class AgentGateway<E extends AgentEntry> {
   }
 
   /** The image says that its work is over, or that it gives up. The first word counts. */
-  async done({ entry, boot }: Caller<E>, request: DoneRequest): Promise<void> {
+  async done({ entry, boot }: Caller, request: DoneRequest): Promise<void> {
     if (boot.done === null) {
       boot.done = request;
       this.#outbox.add(entry, { kind: "done", request });
@@ -200,7 +201,7 @@ export class AgentGateway<E extends AgentEntry> {
   }
 
   /** The target left its image without a word: its token is void, and the session hears how that was seen. */
-  async rebooted(entry: E, how: string, bootId: string | null = null): Promise<void> {
+  async rebooted(entry: SiteEntry, how: string, bootId: string | null = null): Promise<void> {
     const boot = entry.boot;
     if (!boot || boot.revoked) return;
     // An image that was told to reboot, or is done, does what was expected of it.
@@ -215,7 +216,7 @@ export class AgentGateway<E extends AgentEntry> {
 
   // ---- within
 
-  async #firstHello(entry: E, boot: AgentBoot, request: HelloRequest): Promise<void> {
+  async #firstHello(entry: SiteEntry, boot: SiteBoot, request: HelloRequest): Promise<void> {
     // Set before anything is waited for: a second hello that comes meanwhile finds the nonce spent.
     Object.assign(boot, { bootId: request.bootId, spentNonce: request.nonce, helloAt: this.#nowText() });
     this.#leases.grant(entry);
@@ -232,7 +233,7 @@ export class AgentGateway<E extends AgentEntry> {
   }
 
   /** The journal was lost, but not the key: the token itself says which boot it is for, and the session has come back. */
-  async #adopt(entry: E, facts: { epoch: number; bootId: string }): Promise<AgentBoot> {
+  async #adopt(entry: SiteEntry, facts: { epoch: number; bootId: string }): Promise<SiteBoot> {
     if (entry.ledger.withdrawnAt !== null || entry.plan.image === null) {
       throw refusal(410, "The session has withdrawn this target; boot into your own system.");
     }
@@ -254,7 +255,7 @@ export class AgentGateway<E extends AgentEntry> {
     return entry.boot;
   }
 
-  async #adoptBoot(entry: E, boot: AgentBoot, bootId: string): Promise<void> {
+  async #adoptBoot(entry: SiteEntry, boot: SiteBoot, bootId: string): Promise<void> {
     Object.assign(boot, { bootId, helloAt: this.#nowText() });
     this.#leases.grant(entry);
     this.#leases.watch(entry);
@@ -265,7 +266,7 @@ export class AgentGateway<E extends AgentEntry> {
     );
   }
 
-  async #keep(entry: E, task: { id: string; name: string }, request: ResultRequest): Promise<TaskResult> {
+  async #keep(entry: SiteEntry, task: { id: string; name: string }, request: ResultRequest): Promise<TaskResult> {
     if (Object.keys(entry.results).length >= MAX_RESULTS) {
       throw refusal(422, `A session leaves at most ${MAX_RESULTS} results at its site.`);
     }
@@ -275,7 +276,7 @@ export class AgentGateway<E extends AgentEntry> {
     return entry.results[task.id] ?? kept;
   }
 
-  async #passiveTasks(entry: E): Promise<AgentTask[]> {
+  async #passiveTasks(entry: SiteEntry): Promise<AgentTask[]> {
     const tasks: AgentTask[] = [];
     for (const task of entry.plan.action?.tasks ?? []) {
       const script = Buffer.from(await this.#options.objects.get(task.scriptSha256)).toString("utf8");
@@ -285,32 +286,32 @@ export class AgentGateway<E extends AgentEntry> {
   }
 
   /** A task that the plan does not have is known after a restart only by this: its result must not be turned away. */
-  async #remember(entry: E, task: AgentTask): Promise<void> {
+  async #remember(entry: SiteEntry, task: AgentTask): Promise<void> {
     const planned = entry.plan.action?.tasks.some((one) => one.id === task.id) ?? false;
     if (planned || entry.ledger.offered[task.id] !== undefined) return;
     entry.ledger.offered = { ...entry.ledger.offered, [task.id]: task.name };
     await this.#options.sessions.save(entry);
   }
 
-  #progressAnswer(entry: E, task: string): ProgressResponse {
+  #progressAnswer(entry: SiteEntry, task: string): ProgressResponse {
     return { cancel: this.#desk.isCancelled(entry, task), leaseSeconds: this.#leases.secondsLeft(entry) };
   }
 
   /** The task's name; 404 for one that this session does not have. */
-  #nameOf(entry: E, task: string): string {
+  #nameOf(entry: SiteEntry, task: string): string {
     const planned = entry.plan.action?.tasks.find((one) => one.id === task)?.name;
     const name = planned ?? this.#desk.nameOf(entry, task) ?? entry.ledger.offered[task] ?? entry.results[task]?.name;
     if (name === undefined) throw refusal(404, "The session has no such task; drop the message.");
     return name;
   }
 
-  #own(target: string, session: string): E {
+  #own(target: string, session: string): SiteEntry {
     const entry = this.#options.sessions.get(target);
     if (entry?.session === session) return entry;
     throw new PitstopError("notFound", `The site has no entry of ${session} for the target ${target}; open it first.`);
   }
 
-  #refuseOver(entry: E, boot: AgentBoot): void {
+  #refuseOver(entry: SiteEntry, boot: SiteBoot): void {
     if (boot.revoked) throw refusal(410, "This boot was revoked; boot into your own system.");
     if (Date.parse(entry.absoluteDeadline) <= this.#options.now()) {
       throw refusal(410, "The session is past its deadline; boot into your own system.");
@@ -318,7 +319,7 @@ export class AgentGateway<E extends AgentEntry> {
   }
 
   /** What the image does not know of its machine proves nothing against it; what it does know has to fit. */
-  #refuseOther(entry: E, request: HelloRequest): void {
+  #refuseOther(entry: SiteEntry, request: HelloRequest): void {
     const identity = entry.plan.target.identity;
     const comparable = (identity.uuid && request.uuid) || (identity.macs.length > 0 && request.macs.length > 0);
     const claim = { uuid: request.uuid?.toLowerCase() ?? null, macs: request.macs.map((mac) => mac.toLowerCase()) };

@@ -1,11 +1,12 @@
+import type { SiteEntry } from "../boot/site.js";
 import type { ResultRequest } from "../domain/agent.js";
 import type { TaskResult } from "../domain/session.js";
-import type { AgentEntry, AgentObjects } from "./sessions.js";
+import type { AgentObjects } from "./sessions.js";
 import type { TaskLogs } from "./task-log.js";
 
 /** Puts finding and log into the store, and returns what history keeps: the small result with their digests. */
 export async function keepResult(
-  entry: AgentEntry,
+  entry: SiteEntry,
   task: { id: string; name: string },
   result: ResultRequest,
   to: { objects: AgentObjects; logs: TaskLogs },

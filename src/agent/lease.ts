@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
+import type { SessionLink, SiteEntry } from "../boot/site.js";
 import { messageOf } from "../domain/errors.js";
-import type { AgentEntry, AgentLink, AgentSessions, Clock } from "./sessions.js";
+import type { AgentSessions, Clock } from "./sessions.js";
 import { pause, within } from "./wait.js";
 
 /** An agent polls at least this often (docs/agent-protocol.md: 30 s) and may miss two polls before it is called lost. */
@@ -16,14 +17,14 @@ interface Watch {
  * The dead-man leases of the images that said hello. A lease is extended only after the session itself was found
  * alive (promise 4): contact between agent and site extends nothing, and without confirmation it just runs out.
  */
-export class Leases<E extends AgentEntry> {
-  readonly #sessions: AgentSessions<E>;
-  readonly #link: AgentLink<E>;
+export class Leases {
+  readonly #sessions: AgentSessions;
+  readonly #link: SessionLink;
   readonly #now: Clock;
   readonly #log: Logger;
   readonly #watches = new Map<string, Watch>();
 
-  constructor(sessions: AgentSessions<E>, link: AgentLink<E>, now: Clock, log: Logger) {
+  constructor(sessions: AgentSessions, link: SessionLink, now: Clock, log: Logger) {
     this.#sessions = sessions;
     this.#link = link;
     this.#now = now;
@@ -31,12 +32,12 @@ export class Leases<E extends AgentEntry> {
   }
 
   /** The first lease of a boot: its session has just armed it, so it gets one before the first look. */
-  grant(entry: E): void {
+  grant(entry: SiteEntry): void {
     this.#extend(entry, this.#now());
   }
 
   /** Looks after the entry's session every third of a lease from now on, until its boot is over. Called again, it does nothing. */
-  watch(entry: E): void {
+  watch(entry: SiteEntry): void {
     if (this.#watches.has(entry.target)) return;
     const watch: Watch = { stop: new AbortController(), heardMs: this.#now(), lost: false };
     this.#watches.set(entry.target, watch);
@@ -52,13 +53,13 @@ export class Leases<E extends AgentEntry> {
     }
   }
 
-  heard(entry: E): void {
+  heard(entry: SiteEntry): void {
     const watch = this.#watches.get(entry.target);
     if (watch) Object.assign(watch, { heardMs: this.#now(), lost: false });
   }
 
   /** Whole seconds that the image may go on from now; never beyond the absolute deadline. */
-  secondsLeft(entry: E): number {
+  secondsLeft(entry: SiteEntry): number {
     const until = entry.ledger.leaseUntil === null ? 0 : Date.parse(entry.ledger.leaseUntil);
     const end = Math.min(until, Date.parse(entry.absoluteDeadline));
     return Math.max(0, Math.floor((end - this.#now()) / 1000));
@@ -73,7 +74,7 @@ export class Leases<E extends AgentEntry> {
     for (const target of [...this.#watches.keys()]) this.end(target);
   }
 
-  async #run(entry: E, watch: Watch): Promise<void> {
+  async #run(entry: SiteEntry, watch: Watch): Promise<void> {
     const boot = entry.boot;
     const everyMs = Math.min(60_000, Math.max(100, entry.plan.limits.leaseMs / 3));
     // The first look comes at once only where the lease is not fresh, which is after a restart.
@@ -85,7 +86,7 @@ export class Leases<E extends AgentEntry> {
     }
   }
 
-  async #look(entry: E, boundMs: number): Promise<void> {
+  async #look(entry: SiteEntry, boundMs: number): Promise<void> {
     const askedMs = this.#now();
     try {
       const alive = await within(this.#link.isAlive(entry), boundMs, null);
@@ -101,11 +102,11 @@ export class Leases<E extends AgentEntry> {
     }
   }
 
-  #extend(entry: E, fromMs: number): void {
+  #extend(entry: SiteEntry, fromMs: number): void {
     entry.ledger.leaseUntil = new Date(fromMs + entry.plan.limits.leaseMs).toISOString();
   }
 
-  #noticeSilence(entry: E, watch: Watch): void {
+  #noticeSilence(entry: SiteEntry, watch: Watch): void {
     if (watch.lost || this.#now() - watch.heardMs < LOST_MS) return;
     watch.lost = true;
     this.#link.progress(entry, { what: "lost" });

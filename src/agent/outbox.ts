@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
+import type { SessionLink, SiteEntry } from "../boot/site.js";
 import type { SessionMessage } from "../domain/agent.js";
 import { messageOf, PitstopError } from "../domain/errors.js";
-import type { AgentEntry, AgentLink, AgentSessions } from "./sessions.js";
+import type { AgentSessions } from "./sessions.js";
 import { pause, within } from "./wait.js";
 
 /** Between the tries of one message: doubled from the first to the last, with up to a quarter at random on top. */
@@ -19,26 +20,26 @@ export type Delivery = "told" | "gone" | "later";
  * Brings messages to sessions, in order, at least once, across restarts of the site: a message is in the journal until
  * the session has acknowledged it. What arming or withdrawing made void is dropped by whoever empties the entry's outbox.
  */
-export class Outbox<E extends AgentEntry> {
-  readonly #sessions: AgentSessions<E>;
-  readonly #link: AgentLink<E>;
+export class Outbox {
+  readonly #sessions: AgentSessions;
+  readonly #link: SessionLink;
   readonly #log: Logger;
   readonly #pumps = new Map<string, Promise<void>>();
   readonly #closed = new AbortController();
 
-  constructor(sessions: AgentSessions<E>, link: AgentLink<E>, log: Logger) {
+  constructor(sessions: AgentSessions, link: SessionLink, log: Logger) {
     this.#sessions = sessions;
     this.#link = link;
     this.#log = log;
   }
 
   /** Adds the message to the entry. The caller saves the entry, and then calls {@link send}. */
-  add(entry: E, message: SessionMessage): void {
+  add(entry: SiteEntry, message: SessionMessage): void {
     entry.ledger.outbox = [...entry.ledger.outbox, message].slice(-MAX_MESSAGES);
   }
 
   /** Sends what the entry has to tell. Resolves after `waitMs` at the latest; the rest goes on behind. */
-  async send(entry: E, waitMs: number): Promise<Delivery> {
+  async send(entry: SiteEntry, waitMs: number): Promise<Delivery> {
     const gone = { yes: false };
     await within(this.#pump(entry, gone), waitMs, undefined);
     return gone.yes ? "gone" : entry.ledger.outbox.length === 0 ? "told" : "later";
@@ -53,7 +54,7 @@ export class Outbox<E extends AgentEntry> {
     this.#closed.abort();
   }
 
-  #pump(entry: E, gone: { yes: boolean }): Promise<void> {
+  #pump(entry: SiteEntry, gone: { yes: boolean }): Promise<void> {
     const before = this.#pumps.get(entry.target) ?? Promise.resolve();
     const pump = before
       .then(() => this.#deliver(entry, gone))
@@ -64,7 +65,7 @@ export class Outbox<E extends AgentEntry> {
     return pump;
   }
 
-  async #deliver(entry: E, gone: { yes: boolean }): Promise<void> {
+  async #deliver(entry: SiteEntry, gone: { yes: boolean }): Promise<void> {
     for (let failures = 0; !this.#closed.signal.aborted; ) {
       const message = entry.ledger.outbox[0];
       if (!message || this.#sessions.get(entry.target) !== entry) return;
@@ -81,7 +82,7 @@ export class Outbox<E extends AgentEntry> {
     }
   }
 
-  async #tell(entry: E, message: SessionMessage): Promise<Delivery> {
+  async #tell(entry: SiteEntry, message: SessionMessage): Promise<Delivery> {
     try {
       return await within(this.#call(entry, message), TRY_MS, "later" as const);
     } catch (error) {
@@ -92,7 +93,7 @@ export class Outbox<E extends AgentEntry> {
     }
   }
 
-  async #call(entry: E, message: SessionMessage): Promise<"told"> {
+  async #call(entry: SiteEntry, message: SessionMessage): Promise<"told"> {
     if (message.kind === "hello") await this.#link.hello(entry, message.request);
     else if (message.kind === "done") await this.#link.done(entry, message.request, Object.values(entry.results));
     else await this.#link.rebooted(entry, message.bootId, message.how);
@@ -100,7 +101,7 @@ export class Outbox<E extends AgentEntry> {
   }
 
   /** A state that cannot be saved is told once more after a restart, which does no harm. */
-  async #keep(entry: E): Promise<void> {
+  async #keep(entry: SiteEntry): Promise<void> {
     try {
       await this.#sessions.save(entry);
     } catch (error) {

@@ -3,7 +3,6 @@ import { z } from "zod";
 import { DoneRequest, HelloRequest, ProgressRequest, ResultRequest } from "../domain/agent.js";
 import { PitstopError } from "../domain/errors.js";
 import type { AgentGateway, Caller } from "./gateway.js";
-import type { AgentEntry } from "./sessions.js";
 
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const MAX_RESULT_BYTES = 1024 * 1024;
@@ -27,7 +26,7 @@ const LogQuery = z.object({ offset: z.coerce.number().int().min(0).max(Number.MA
  * | `POST /agent/v1/tasks/<id>/result` | the result, kept once |
  * | `POST /agent/v1/done` | the image's work is over |
  */
-export function agentRoutes<E extends AgentEntry>(app: FastifyInstance, gateway: AgentGateway<E>): void {
+export function agentRoutes(app: FastifyInstance, gateway: AgentGateway): void {
   const caller = (request: FastifyRequest) => gateway.authenticate(request.headers.authorization);
   const message = { bodyLimit: MAX_MESSAGE_BYTES };
 
@@ -71,9 +70,9 @@ export function agentRoutes<E extends AgentEntry>(app: FastifyInstance, gateway:
 }
 
 /** Answers with the next order, and notes it as told only when the answer has gone out. */
-async function order<E extends AgentEntry>(
-  gateway: AgentGateway<E>,
-  who: Caller<E>,
+async function order(
+  gateway: AgentGateway,
+  who: Caller,
   query: z.infer<typeof NextQuery>,
   reply: FastifyReply,
 ): Promise<FastifyReply> {

@@ -4,8 +4,10 @@ import { isAbsolute, join, normalize, sep } from "node:path";
 import { PitstopError } from "../domain/errors.js";
 import { DEFAULT_MAX_BYTES, type Source, type SourceOptions } from "./source.js";
 
+const PREFIX = "file:images/";
+
 /**
- * `file:` sources: a path relative to the image folder. Not allowed to leave it by `..`, by an absolute path or by a
+ * `file:images/…` sources: a path inside the image folder. Not allowed to leave it by `..`, by an absolute path or by a
  * symbolic link, and not allowed to be anything but a plain file: /dev/zero has no end, and a FIFO has no beginning.
  */
 export async function openFileSource(url: string, options: SourceOptions): Promise<Source> {
@@ -39,9 +41,12 @@ export async function openFileSource(url: string, options: SourceOptions): Promi
 }
 
 function relativePath(url: string): string {
+  if (!url.startsWith(PREFIX)) {
+    throw new PitstopError("refused", `${url} is not in the image folder; a file: URL begins with ${PREFIX}.`);
+  }
   let path: string;
   try {
-    path = decodeURIComponent(url.slice("file:".length));
+    path = decodeURIComponent(url.slice(PREFIX.length));
   } catch {
     throw new PitstopError("invalid", `${url} is not a valid URL; escape a percent sign as %25.`);
   }

@@ -8,7 +8,7 @@ export interface Source {
 }
 
 export interface SourceOptions {
-  /** `file:` URLs are paths relative to this folder and may not leave it. */
+  /** The image folder: `file:images/NAME` is NAME in it, and may not leave it. */
   root: string;
   /** The most that is fetched for one file. Default 8 GiB: more than any image, less than most disks. */
   maxBytes?: number;

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { LabMachine } from "../machine.js";
-import { FaultSet } from "./faults/index.js";
+import { FaultSet, type FaultSpec } from "./faults/index.js";
 import { Journal } from "./journal.js";
 import { MediaDrive } from "./media.js";
 import { type PowerTiming, PowerUnit } from "./power.js";
@@ -29,6 +29,8 @@ export interface BmcOptions {
   secureBoot: boolean;
   /** Whether a machine that the lab has never had is switched on at once. */
   initialPower: "on" | "off";
+  /** Injected before the service answers its first request. */
+  faults?: readonly FaultSpec[];
 }
 
 /** One BMC: a Redfish service over TLS in front of one machine, with an origin of its own. */
@@ -77,6 +79,7 @@ export class LabBmc {
     });
     const journal = new Journal();
     const faults = new FaultSet();
+    for (const fault of options.faults ?? []) faults.inject(fault);
     const sessions = new Sessions(options.login, () => state.current.sessionTimeoutSeconds);
     const power = new PowerUnit({ machine, state, journal, faults, timing: options.timing });
     const media = new MediaDrive({

@@ -123,7 +123,7 @@ export class MediaDrive {
       this.#journal.fetchedMedium(url.href, at);
     } finally {
       await handle.close();
-      await agent.close();
+      await agent.destroy();
     }
   }
 }

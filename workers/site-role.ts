@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { Logger } from "pino";
 import { asActivities } from "../activities/activity.js";
 import { Controls } from "../activities/controls.js";
@@ -29,11 +28,12 @@ export async function startSiteRole(parts: {
     link,
     log,
   });
-  const credentialRoot = dataFolder(config, "credentials");
+  // References are relative to the state folder, and lead nowhere else.
+  const root = dataFolder(config);
   const controls = new Controls((target) =>
     openControl(target, {
-      credentials: (ref) => resolveCredentials(ref, { root: credentialRoot }),
-      root: dataFolder(config, "tls"),
+      credentials: (ref) => resolveCredentials(ref, { root }),
+      root,
     }),
   );
   const activities = siteActivities({ site: site.site, objects, controls, askHome: (check) => askHome(check) });
@@ -54,6 +54,3 @@ export async function startSiteRole(parts: {
     },
   };
 }
-
-/** Where credential files and CA files of targets are looked for. */
-export const credentialFolder = (config: Config): string => join(config.PITSTOP_DATA, "credentials");

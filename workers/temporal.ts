@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { DefaultLogger, type NativeConnection, Runtime, Worker, type WorkerOptions } from "@temporalio/worker";
 import type { Logger } from "pino";
+import { messageOf } from "../src/domain/errors.js";
 
 const LEVELS = { TRACE: "trace", DEBUG: "debug", INFO: "debug", WARN: "warn", ERROR: "error" } as const;
 let installed = false;
@@ -10,7 +11,10 @@ export function installRuntime(log: Logger): void {
   if (installed) return;
   installed = true;
   Runtime.install({
-    logger: new DefaultLogger("INFO", ({ level, message, meta }) => log[LEVELS[level]]({ sdk: meta }, message)),
+    logger: new DefaultLogger("INFO", ({ level, message, meta }) => {
+      const { error, ...facts } = meta ?? {};
+      log[LEVELS[level]]({ ...facts, taskToken: undefined, ...(error ? { error: messageOf(error) } : {}) }, message);
+    }),
     telemetryOptions: { logging: { filter: { core: "WARN", other: "WARN" }, forward: {} } },
     shutdownSignals: [],
   });

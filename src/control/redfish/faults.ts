@@ -37,7 +37,7 @@ const oneLine = (text: string): string =>
   text
     .slice(0, MAX_TEXT)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out here
-    .replace(/[\u0000-\u001f\u007f]+/g, " ")
+    .replace(/[\u0000-\u0020\u007f]+/g, " ")
     .trim();
 
 /** The registries' message ids that say more than the status does (Base, and vendors' own). */

@@ -24,7 +24,7 @@ export async function startSiteRole(parts: {
   const { config, temporal, objects, link, log } = parts;
   const site = await startSite({
     config,
-    stores: { objects, sources: { root: config.PITSTOP_DATA } },
+    stores: { objects, sources: { root: dataFolder(config, "images") } },
     link,
     log,
   });

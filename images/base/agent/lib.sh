@@ -12,8 +12,10 @@ read_now_ms() {
   now_ms=$((${now_ms%.*} * 1000 + (1${now_ms#*.} - 100) * 10))
 }
 
+# One line of the story that a serial console tells, with the seconds since kernel start.
 say() {
-  printf 'pitstop: %s\n' "$*"
+  read -r now_text _ </proc/uptime
+  printf 'pitstop [%s] %s\n' "$now_text" "$*"
 }
 
 # Reads the session file. It is data, not a program: known keys and safe values only, the rest of it is left out.

@@ -106,7 +106,7 @@ async function ownTemporal(
 }
 
 /** `pitstop serve`: until a signal ends it. Sessions that are away go on when it is started again. */
-export async function serve(config: Config): Promise<void> {
+export async function serve(config: Config): Promise<number> {
   const server = await startServer(config, (line) => console.log(line));
   console.log(addresses(server).join("\n"));
   const signal = new Promise<void>((resolve) => {
@@ -115,6 +115,7 @@ export async function serve(config: Config): Promise<void> {
   });
   try {
     await Promise.race([signal, server.failed]);
+    return 0;
   } finally {
     await server.close();
   }

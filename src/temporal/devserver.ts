@@ -155,7 +155,8 @@ async function until(condition: () => Promise<boolean>, withinMs: number): Promi
   return true;
 }
 
-function freePort(): Promise<number> {
+/** A port of loopback that nobody listens on now. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

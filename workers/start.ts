@@ -1,0 +1,154 @@
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { parseArgs } from "node:util";
+import { PitstopClient } from "../src/api/client.js";
+import { main as command, processIo } from "../src/cli/main.js";
+import { type Config, loadConfig } from "../src/config.js";
+import { messageOf } from "../src/domain/errors.js";
+import type { Lab } from "../src/lab/lab.js";
+import { freePort } from "../src/temporal/devserver.js";
+import { openLab } from "./lab.js";
+import { addresses, type RunningServer, startServer } from "./serve.js";
+
+const USAGE = `npm start [-- OPTIONS]
+
+Starts the operations server and a lab, takes a lab machine away and home once, and stays up.
+
+  --once             exit after that session: 0 when the target is home, else not 0
+  --json FILE        write the session's record
+  --action NAME      what to do there                 (default inventory)
+  --machine KIND     bios, uefi or process            (default bios; process where QEMU is missing)
+`;
+
+/** A machine that boots under software emulation on a busy host may take its time. */
+const FIRST_HOME_MS = 180_000;
+
+/** `npm start`. Returns the exit code. */
+export async function start(argv: string[], has: { qemu: boolean }): Promise<number> {
+  let server: RunningServer | null = null;
+  let lab: Lab | null = null;
+  try {
+    const options = readArguments(argv, has.qemu);
+    if (options === "help") {
+      process.stdout.write(USAGE);
+      return 0;
+    }
+    const config = await rehearsalConfig();
+    console.log("starting the operations server");
+    server = await startServer(config, (line) => console.log(`  ${line}`));
+    console.log(`starting the lab: ${options.machine} machine ${options.name}`);
+    lab = await openLab(config, options.lab, `http://127.0.0.1:${config.PITSTOP_SITE_LISTEN.port}`);
+    const client = new PitstopClient({ url: server.api, token: server.token });
+    await client.applyYaml(lab.targetYaml(), "the lab's targets");
+    await waitForHome(lab, options.name);
+    console.log(`\n${options.action} on ${options.name}`);
+    const code = await runOnce(server, options);
+    console.log(`\n${addresses(server).join("\n")}`);
+    if (options.once) return code;
+    console.log(
+      `\nTry it:  npx pitstop get targets\n         npx pitstop run ${options.name} --action ${options.action} --wait\nCtrl-C ends it.`,
+    );
+    await new Promise<void>((resolve) => {
+      process.once("SIGINT", () => resolve());
+      process.once("SIGTERM", () => resolve());
+    });
+    return code;
+  } catch (error) {
+    console.error(messageOf(error));
+    return 4;
+  } finally {
+    await lab?.close();
+    await server?.close();
+  }
+}
+
+interface StartOptions {
+  once: boolean;
+  json: string | null;
+  action: string;
+  machine: "bios" | "uefi" | "process";
+  name: string;
+  lab: Parameters<typeof openLab>[1];
+}
+
+function readArguments(argv: string[], qemu: boolean): StartOptions | "help" {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      once: { type: "boolean", default: false },
+      json: { type: "string" },
+      action: { type: "string", default: "inventory" },
+      machine: { type: "string", default: qemu ? "bios" : "process" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.help) return "help";
+  const machine = values.machine;
+  if (machine !== "bios" && machine !== "uefi" && machine !== "process") {
+    throw new Error(`--machine is bios, uefi or process, not "${machine}".`);
+  }
+  if (!qemu) console.log("QEMU or its tools are missing here, so the lab has simulated machines only.");
+  const name = `lab-${machine}-1`;
+  return {
+    once: values.once,
+    json: values.json ?? null,
+    action: values.action,
+    machine,
+    name,
+    lab: {
+      machines: [
+        machine === "process" ? { name, kind: "process", firmware: "bios" } : { name, kind: "qemu", firmware: machine },
+      ],
+    },
+  };
+}
+
+/** The lab's targets are on this machine: their listeners are on loopback, and QEMU's guests see that as 10.0.2.2. */
+async function rehearsalConfig(): Promise<Config> {
+  const free = async (wanted: number) => ((await isFree(wanted)) ? wanted : await freePort());
+  const env = { ...process.env };
+  env.PITSTOP_LISTEN ??= `127.0.0.1:${await free(8480)}`;
+  env.PITSTOP_SITE_LISTEN ??= `127.0.0.1:${await free(8481)}`;
+  env.PITSTOP_SITE_TLS_LISTEN ??= `127.0.0.1:${await free(8482)}`;
+  env.PITSTOP_LOG_LEVEL ??= "warn";
+  const port = (listen: string) => listen.slice(listen.lastIndexOf(":") + 1);
+  env.PITSTOP_SITE_URL ??= `http://10.0.2.2:${port(env.PITSTOP_SITE_LISTEN)}`;
+  env.PITSTOP_SITE_TLS_URL ??= `https://10.0.2.2:${port(env.PITSTOP_SITE_TLS_LISTEN)}`;
+  return loadConfig(env);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+  });
+}
+
+/** The machine's own system must run before it can be taken away. */
+async function waitForHome(lab: Lab, name: string): Promise<void> {
+  const { machine } = lab.target(name);
+  const deadline = Date.now() + FIRST_HOME_MS;
+  const started = Date.now();
+  for (;;) {
+    const answer = await fetch(machine.homeUrl, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
+    if (answer?.ok) break;
+    if (Date.now() > deadline)
+      throw new Error(
+        `The lab machine ${name} did not start its own system within ${FIRST_HOME_MS / 1000} s; its console is ${machine.consoleLog}.`,
+      );
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  console.log(`  its own system answers after ${((Date.now() - started) / 1000).toFixed(1)} s`);
+}
+
+/** The session, by the same command that an operator types. */
+async function runOnce(server: RunningServer, options: StartOptions): Promise<number> {
+  const io = { ...processIo(), env: { ...process.env, PITSTOP_URL: server.api, PITSTOP_TOKEN: server.token } };
+  const code = await command(["run", options.name, "--action", options.action, "--wait"], io);
+  if (options.json) {
+    const client = new PitstopClient({ url: server.api, token: server.token });
+    writeFileSync(options.json, `${JSON.stringify(await client.session(options.name), null, 2)}\n`);
+  }
+  return code;
+}

@@ -36,8 +36,11 @@ export interface SessionsDoor {
   status(ref: SessionRef): Promise<SessionStatus | null>;
   abort(ref: SessionRef, person: ByPerson): Promise<void>;
   approve(ref: SessionRef, person: ByPerson): Promise<void>;
-  /** The script goes to the store and the session gets its digest; returns the task's id in the session. */
-  supplyTask(ref: SessionRef, person: ByPerson, task: Task): Promise<{ task: string }>;
+  /**
+   * The script goes to the store and the session gets its digest; returns the task's id in the session. With `last`
+   * nothing comes after it, and without a task that is all that is said.
+   */
+  supplyTask(ref: SessionRef, person: ByPerson, task: Task | null, last: boolean): Promise<{ task: string }>;
   retryRestore(ref: SessionRef, person: ByPerson): Promise<void>;
   releaseTarget(ref: SessionRef, person: ByPerson & { reason: string }): Promise<void>;
   startCampaign(request: CampaignRequest): Promise<{ id: string }>;

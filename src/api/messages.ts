@@ -90,9 +90,12 @@ export const SupplyBody = z
     task: Task.optional(),
     /** The task as YAML, whose errors then name `file`, line and column. */
     yaml: z.strictObject({ text: z.string().max(1024 * 1024), file: z.string().max(1024) }).optional(),
+    /** Nothing comes after this: the session goes home when it is done. */
+    last: z.boolean().default(false),
   })
-  .refine((b) => (b.task === undefined) !== (b.yaml === undefined), {
-    message: "give the task, as task or as yaml",
+  .refine((b) => b.task === undefined || b.yaml === undefined, { message: "give it once", path: ["task"] })
+  .refine((b) => b.last || b.task !== undefined || b.yaml !== undefined, {
+    message: "give a task, or say that nothing more comes with last",
     path: ["task"],
   });
 export type SupplyBody = z.input<typeof SupplyBody>;

@@ -60,10 +60,7 @@ export function parseYaml<S extends z.ZodType>(
       at: place(document.contents?.range?.[0] ?? 0),
     }));
   if (read.length === 0) {
-    throw new PitstopError(
-      "invalid",
-      `${fileName}:1:1: there is no document in this file; write one that begins with kind:.`,
-    );
+    throw new PitstopError("invalid", `${fileName}:1:1: there is nothing in this file; write a document into it.`);
   }
   return read;
 }

@@ -222,6 +222,11 @@ describe("sessions", () => {
       ...ref,
       task: "task-7",
     });
+    await call("POST", `${BASE}/sessions/pt/supply`, { by: "ada", last: true });
+    expect(rig.door.asked.at(-1)).toEqual(["supply", ref, { by: "ada", task: null, last: true }]);
+    expect((await call("POST", `${BASE}/sessions/pt/supply`, { by: "ada" })).json.detail).toBe(
+      "task: give a task, or say that nothing more comes with last.",
+    );
     const yaml = { text: "name: more\nscript: true\n", file: "task.yaml" };
     expect((await call("POST", `${BASE}/sessions/pt/supply`, { by: "ada", yaml })).json.detail).toBe(
       "task.yaml:2:9: script: text is expected here, and this is true or false; put it in quotes.",

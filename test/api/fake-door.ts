@@ -45,8 +45,8 @@ export class FakeDoor implements SessionsDoor {
   async releaseTarget(ref: SessionRef, person: ByPerson & { reason: string }) {
     this.#note("release", ref, person);
   }
-  async supplyTask(ref: SessionRef, person: ByPerson, task: Task) {
-    this.#note("supply", ref, { ...person, task: task.name });
+  async supplyTask(ref: SessionRef, person: ByPerson, task: Task | null, last: boolean) {
+    this.#note("supply", ref, { ...person, task: task?.name ?? null, last });
     return { task: "task-7" };
   }
   async startCampaign(request: CampaignRequest) {

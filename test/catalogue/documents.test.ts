@@ -197,7 +197,7 @@ describe("documents from YAML", () => {
     ["---\n---\n", "empty documents"],
   ])("refuses a file with no document in it: %j", (text) => {
     expect(complain(text)).toBe(
-      "targets.yaml:1:1: there is no document in this file; write one that begins with kind:.",
+      "targets.yaml:1:1: there is nothing in this file; write a document into it.",
     );
   });
 

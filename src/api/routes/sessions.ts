@@ -234,30 +234,28 @@ function personRoutes(api: Api, parts: Parts): void {
     {
       schema: {
         tags,
-        summary: "Give one more task to an interactive session",
+        summary: "Give one more task to an interactive session, or say that nothing more comes",
         params,
         body: SupplyBody,
         response: { 202: Supplied, ...problems },
       },
     },
     async (request, reply) => {
-      const { by, reason } = request.body;
+      const { by, reason, last } = request.body;
       const task = taskOf(request.body);
       const supplied = await onceFor(parts.catalogue, request, reply, async () => {
         const ref = await parts.view.open(request.params.id, "supply");
         const person = reason === undefined ? { by } : { by, reason };
-        return { ...ref, ...(await door.supplyTask(ref, person, task)) };
+        return { ...ref, ...(await door.supplyTask(ref, person, task, last)) };
       });
       return await reply.code(202).send(supplied);
     },
   );
 }
 
-function taskOf(body: z.infer<typeof SupplyBody>): Task {
-  if (body.task) return body.task;
-  const { text, file } = body.yaml ?? { text: "", file: "task.yaml" };
-  const [first, second] = parseYaml(text, file, Task);
+function taskOf(body: z.infer<typeof SupplyBody>): Task | null {
+  if (!body.yaml) return body.task ?? null;
+  const [first, second] = parseYaml(body.yaml.text, body.yaml.file, Task);
   if (second) throw new PitstopError("invalid", `${second.at}: one task at a time; this is a second one.`);
-  if (!first) throw new PitstopError("invalid", `${file}:1:1: there is no task in this file.`);
-  return first.value;
+  return first?.value ?? null;
 }

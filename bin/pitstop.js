@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+import { existsSync } from "node:fs";
+
+const main = new URL("../dist/src/cli/main.js", import.meta.url);
+if (existsSync(main)) {
+  const { main: run, processIo } = await import(main.href);
+  process.exitCode = await run(process.argv.slice(2), processIo());
+} else {
+  process.stderr.write("Pitstop is not built; run npm run build.\n");
+  process.exitCode = 2;
+}

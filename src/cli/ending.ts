@@ -1,0 +1,39 @@
+import type { SessionRecord } from "../domain/record.js";
+import { duration, type Style } from "./output.js";
+
+/** Whether waiting for the session is over: it has ended, or it waits for a person. */
+export const isSettled = (record: SessionRecord): boolean => record.endedAt !== null || record.phase === "stranded";
+
+/** How it went, in one sentence. */
+export function sayEnding(record: SessionRecord): string {
+  const what = record.action ?? "restore";
+  const name = `${what} on ${record.target}`;
+  if (record.phase === "stranded") {
+    return `${name}: stranded. ${record.stranded?.message ?? ""} Then: pitstop session retry ${record.target}, or release it.`;
+  }
+  const took = record.endedAt ? ` after ${duration(Date.parse(record.endedAt) - Date.parse(record.startedAt))}` : "";
+  const work =
+    record.outcome === null
+      ? ""
+      : `${sayOutcome(record.outcome)}${record.failure ? ` (${record.failure.message.replace(/\.$/, "")})` : ""}; `;
+  if (record.ending === "released") {
+    return `${name}: ${work}released by ${record.released?.by ?? "a person"} without proof of home${took}.`;
+  }
+  const home = record.untouched ? "the target was not touched" : `the target is home (${sayProof(record)})`;
+  return `${name}: ${work}${home}${took}.`;
+}
+
+export const sayOutcome = (outcome: string): string => (outcome === "timedOut" ? "timed out" : outcome);
+
+export function sayProof(record: SessionRecord): string {
+  const { home } = record;
+  if (!home.proved) return home.reason ?? "not proved";
+  if (home.strength === "off") return "proved off, as it was";
+  return home.strength === "weak" ? "weak proof" : "proved";
+}
+
+export function endingStyle(record: { phase: string; ending: string | null; outcome: string | null }): Style | null {
+  if (record.phase === "stranded" || record.ending === "stranded" || record.ending === "released") return "red";
+  if (record.ending === null) return "cyan";
+  return record.outcome === "succeeded" ? "green" : "yellow";
+}

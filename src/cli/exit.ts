@@ -1,0 +1,29 @@
+import { PitstopError } from "../domain/errors.js";
+import type { SessionRecord } from "../domain/record.js";
+
+/** What the command's exit code says; the contract of scripts. */
+export const EXIT = {
+  done: 0,
+  /** The work failed, and the target is home. */
+  workFailed: 1,
+  /** The request was wrong or was refused; nothing was changed by it. */
+  usage: 2,
+  /** A person must act on a target. */
+  stranded: 3,
+  /** The server, or what it needs, cannot be reached; the same command may work later. */
+  unreachable: 4,
+  /** As shells say it of SIGINT. */
+  interrupted: 130,
+} as const;
+
+export function exitOfError(error: unknown): number {
+  if (!(error instanceof PitstopError)) return EXIT.workFailed;
+  if (error.code === "unreachable") return EXIT.unreachable;
+  return error.code === "internal" ? EXIT.workFailed : EXIT.usage;
+}
+
+/** A released target has not been proved home: somebody must look at it, as at a stranded one. */
+export function exitOfRecord(record: SessionRecord): number {
+  if (record.ending !== "restored") return EXIT.stranded;
+  return record.outcome === "succeeded" ? EXIT.done : EXIT.workFailed;
+}

@@ -68,6 +68,8 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   const hello = mail.hello as HelloSignal | null;
   if (!heard || !hello) return null;
   leg.running = "image";
+  const { bootId, at, firmware, uptimeSeconds } = hello;
+  log.contacts.push({ epoch, bootId, at, firmware, uptimeSeconds });
   const onAt = log.lastPowerOnAt();
   if (onAt !== null) log.spentByMachine(Date.parse(hello.at) - onAt);
   return hello;

@@ -33,6 +33,7 @@ export class Logbook {
   released: { by: string; reason: string } | null = null;
   verdict: HomeVerdict | null = null;
   readonly tasks: TaskResult[] = [];
+  readonly contacts: SessionRecord["contacts"] = [];
   readonly diagnoses: BootDiagnosis[] = [];
   readonly notes: string[] = [];
   private readonly phases: PhaseTime[] = [];
@@ -157,6 +158,7 @@ export class Logbook {
         reason: verdict?.reason ?? null,
       },
       tasks: this.tasks,
+      contacts: this.contacts,
       diagnoses: this.diagnoses,
       powerActions: this.powerActions,
       notes: this.notes,

@@ -120,6 +120,7 @@ function fromStatus(status: SessionStatus): SessionRecord {
     restore: { before: status.snapshot?.state ?? null, after: null, differences: [], added: [] },
     home: { proved: false, strength: "none", before: status.snapshot?.home ?? [], checks: [], reason: null },
     findings: null,
+    contacts: [],
     powerActions: [],
     notes: [],
     bmcRequests: { total: 0, powerPolls: 0 },

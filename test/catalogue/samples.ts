@@ -79,6 +79,7 @@ export const record = (session: string, targetName: string, more: Partial<Sessio
   home: { proved: false, strength: "none", before: [], checks: [], reason: null },
   tasks: [],
   findings: null,
+  contacts: [],
   diagnoses: [],
   powerActions: [],
   notes: [],

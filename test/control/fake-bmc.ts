@@ -161,7 +161,7 @@ export class FakeBmc {
     if (path === "/redfish/v1/SessionService/Sessions" && seen.method === "POST") return this.login(seen);
     if (!this.tokens.has(String(seen.headers["x-auth-token"]))) return { status: 401 };
     if (path.startsWith("/redfish/v1/SessionService/Sessions/") && seen.method === "DELETE") return { status: 204 };
-    if (path === "/redfish/v1/Systems") return { status: 200, body: { Members: [{ "@odata.id": SYSTEM }] } };
+    if (path === "/redfish/v1/Systems") return collectionAnswer("/redfish/v1/Systems", path, query, [this.systemNow()]);
     if (path === SYSTEM && seen.method === "GET") return { status: 200, body: this.systemNow(), headers: this.tag() };
     if (path === SYSTEM && seen.method === "PATCH") return this.patchBoot(seen, this.boot);
     if (path === `${SYSTEM}/SD` && this.settings) {

@@ -88,7 +88,8 @@ describe("whatever a BMC sends", () => {
 
   it("breaks a connection into a code and a sentence, whatever was thrown", () => {
     fc.assert(
-      fc.property(fc.anything(), (thrown) => {
+      fc.property(fc.string(), fc.anything(), fc.anything(), (message, code, cause) => {
+        const thrown = Object.assign(new Error(message, { cause }), { code });
         expect(ERROR_CODES).toContain(faultOfThrown(thrown, "GET /x", "h").code);
       }),
     );

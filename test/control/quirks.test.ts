@@ -147,7 +147,9 @@ describe("Lenovo", () => {
         if (path.endsWith("/BootOptions")) primed = true;
         return path.includes("/BootOptions/") && !primed ? { status: 404 } : undefined;
       });
-      b.faults.push(({ path }) => (path.includes("$expand") ? { status: 200, body: { Members: [] } } : undefined));
+      b.faults.push(({ path }) =>
+        path.includes("BootOptions?$expand") ? { status: 200, body: { Members: [] } } : undefined,
+      );
     });
     const { bootOrder } = await (await connect(bmc)).readState();
     expect(bootOrder.map((entry) => entry.name)).toEqual(["PXE", "Disk", "Shell"]);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { MAC, UUID } from "./fake-bmc.js";
 import { connect, controlOf, failure, startBmc, targetOf } from "./help.js";
 
@@ -39,8 +39,7 @@ describe("order of contact", () => {
     expect(bmc.seen.map((one) => `${one.method} ${one.path}`)).toEqual([
       "GET /redfish/v1/",
       "POST /redfish/v1/SessionService/Sessions",
-      "GET /redfish/v1/Systems",
-      "GET /redfish/v1/Systems/1",
+      "GET /redfish/v1/Systems?$expand=.($levels=1)",
     ]);
     expect(identity).toEqual({
       serviceUuid: "11111111-2222-3333-4444-555555555555",
@@ -117,7 +116,7 @@ describe("identity", () => {
   it("lists the systems where the document must name one of several", async () => {
     const bmc = await startBmc((b) => {
       b.faults.push(({ path }) =>
-        path === "/redfish/v1/Systems"
+        path.startsWith("/redfish/v1/Systems")
           ? {
               status: 200,
               body: { Members: [{ "@odata.id": "/redfish/v1/Systems/A" }, { "@odata.id": "/redfish/v1/Systems/B" }] },
@@ -186,6 +185,31 @@ describe("sessions", () => {
     await control.identify();
     await control.close();
     expect(bmc.count("DELETE", /Sessions\/77$/)).toBe(1);
+  });
+});
+
+describe("secrets", () => {
+  it("are in no log line and on no output, whatever becomes of a session", async () => {
+    const lines: string[] = [];
+    const log = {
+      debug: (facts: object, message: string) => void lines.push(JSON.stringify(facts) + message),
+      warn: (facts: object, message: string) => void lines.push(JSON.stringify(facts) + message),
+    };
+    const write = vi.spyOn(process.stdout, "write").mockImplementation((text) => lines.push(String(text)) > 0);
+    const bmc = await startBmc((b) => {
+      b.faults.push(({ path, body }) =>
+        path.endsWith("/SecureBoot") ? { status: 500, body: { error: { message: "no", body } } } : undefined,
+      );
+    });
+    const control = await connect(bmc, {}, { log });
+    await failure(control.readState());
+    await control.arm({ via: "pxe" });
+    await control.close();
+    bmc.password = "another";
+    await failure((await connect(bmc, {}, { log })).identify());
+    write.mockRestore();
+    expect(lines.length).toBeGreaterThan(5);
+    expect(lines.join("\n")).not.toMatch(/secret-of-the-fake|token-\d/);
   });
 });
 
@@ -260,7 +284,7 @@ describe("a service that misbehaves", () => {
   it("is retryable when it answers with a page instead of Redfish", async () => {
     const bmc = await startBmc((b) => {
       b.faults.push(({ path }) =>
-        path === "/redfish/v1/Systems/1" ? { status: 200, raw: "<html>starting</html>" } : undefined,
+        path.startsWith("/redfish/v1/Systems") ? { status: 200, raw: "<html>starting</html>" } : undefined,
       );
     });
     expect((await failure((await connect(bmc)).identify())).code).toBe("unreachable");
@@ -292,8 +316,8 @@ describe("state", () => {
       name: "Disk",
       devicePath: "PciRoot(0x0)/Pci(0x1,0x0)",
     });
-    // Root, login, collection, system; secure boot, boot options, media.
-    expect(control.usage()).toEqual({ total: 7, powerPolls: 0 });
+    // Root, login, system; secure boot, boot options, media.
+    expect(control.usage()).toEqual({ total: 6, powerPolls: 0 });
   });
 
   it("is read member by member where the service cannot expand", async () => {
@@ -336,7 +360,7 @@ describe("state", () => {
     await control.identify();
     await control.power();
     await control.power();
-    expect(control.usage()).toEqual({ total: 6, powerPolls: 2 });
+    expect(control.usage()).toEqual({ total: 5, powerPolls: 2 });
   });
 });
 

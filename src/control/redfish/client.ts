@@ -54,6 +54,12 @@ export class RedfishClient {
     return await this.inSession((session) => session.getAvailableSystemIds(), "the list of systems");
   }
 
+  /** Every system whole, by one request; null where the service cannot do that. */
+  async wholeSystems(): Promise<JsonObject[] | null> {
+    const { Systems: link } = await this.root();
+    return link === null ? null : await this.expanded(link);
+  }
+
   /** The system as it is now, its `ETag` header under `Etag`. */
   async system(id: string): Promise<JsonObject> {
     return await this.inSession((session) => session.getSystemInfo(encodeURIComponent(id), true), `the system ${id}`);
@@ -90,16 +96,22 @@ export class RedfishClient {
    * come into being when the collection is read) one by one. Empty where it is missing.
    */
   async members(link: string, parentFirst: boolean): Promise<JsonObject[]> {
-    const query = parentFirst ? null : this.expandQuery(await this.root());
-    if (query !== null) {
-      const found = await this.pages(`${link}?${query}`, [400, 404, 405, 500, 501]);
-      if (found?.every((member) => Object.keys(member).some((name) => name !== "@odata.id"))) return found;
-      // It announces what it cannot do: not asked again in this session.
-      this.canExpand = false;
-    }
+    const expanded = parentFirst ? null : await this.expanded(link);
+    if (expanded !== null) return expanded;
     const links = ((await this.pages(link, [404])) ?? []).map(linkOf);
     const read = await Promise.all(links.map(async (one) => (one === null ? null : await this.get(one, [404]))));
     return read.filter((one) => one !== null).map((one) => one.body);
+  }
+
+  /** The members whole, by one request; null where the service cannot do that. */
+  private async expanded(link: string): Promise<JsonObject[] | null> {
+    const query = this.expandQuery(await this.root());
+    if (query === null) return null;
+    const found = await this.pages(`${link}?${query}`, [400, 404, 405, 500, 501]);
+    if (found?.every((member) => Object.keys(member).some((name) => name !== "@odata.id"))) return found;
+    // It announces what it cannot do: not asked again in this session.
+    this.canExpand = false;
+    return null;
   }
 
   /** `Members` of all pages (DSP0266, "Resource collections"); null where the first is absent. */

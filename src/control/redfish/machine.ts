@@ -2,12 +2,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import { PitstopError } from "../../domain/errors.js";
 import type { BootOverride, PowerState } from "../../domain/snapshot.js";
 import type { Target } from "../../domain/target.js";
+import type { JsonObject } from "../json.js";
 import { type Log, silent } from "../log.js";
 import { type Dialect, STANDARD } from "../quirks/quirk.js";
 import { dialectOf } from "../quirks/quirks.js";
 import type { RedfishClient } from "./client.js";
 import { sameUuid, usableUuid } from "./identity.js";
-import { type Boot, type ServiceRoot, SettingsResource, System } from "./resources.js";
+import { type Boot, linkOf, type ServiceRoot, SettingsResource, System } from "./resources.js";
 
 /**
  * Reads that follow each other within so long, with no write of ours between, are one look at the machine: `identify`
@@ -19,6 +20,8 @@ const ONE_LOOK_MS = 1_000;
 export interface Look {
   system: System;
   etag: string | null;
+  /** Seen as a member of its collection: then there may be an entity tag that was not shown. */
+  inCollection: boolean;
   /** DSP0266, "Settings resource": the state that the next boot is to have. */
   settings: { path: string; boot: Boot; etag: string | null } | null;
 }
@@ -39,6 +42,8 @@ export class Machine {
   private readonly settingsLink: { known: boolean; link: string | null } = { known: false, link: null };
   private systemId: string | null = null;
   private system: System | null = null;
+  /** The only system, as the collection showed it a moment ago. */
+  private found: JsonObject | null = null;
   private seen: { look: Look; at: number } | null = null;
 
   constructor(
@@ -70,10 +75,16 @@ export class Machine {
     return await this.lookAgain();
   }
 
+  /** As {@link look}, with the entity tag that a change needs. */
+  async lookToChange(): Promise<Look> {
+    const look = await this.look();
+    return look.inCollection && look.etag === null ? await this.lookAgain() : look;
+  }
+
   /** The system as it is now, read now. */
   async lookAgain(): Promise<Look> {
-    const { system, etag } = await this.readSystem();
-    const look: Look = { system, etag, settings: await this.readSettings(system) };
+    const read = await this.readSystem();
+    const look: Look = { ...read, settings: await this.readSettings(read.system) };
     this.seen = { look, at: this.now() };
     return look;
   }
@@ -86,11 +97,12 @@ export class Machine {
   /** The power alone: one request. */
   async power(): Promise<PowerState> {
     const before = this.client.transport.sent;
-    const { system, etag } = await this.readSystem();
+    const read = await this.readSystem();
+    const { system } = read;
     this.powerPolls += this.client.transport.sent - before;
     // A look is whole: where boot settings are, or may be, written elsewhere, the next reader asks for them.
     const whole = this.settingsLink.known ? this.settingsLink.link === null : !hasSettings(system);
-    this.seen = whole ? { look: { system, etag, settings: null }, at: this.now() } : null;
+    this.seen = whole ? { look: { ...read, settings: null }, at: this.now() } : null;
     return powerOf(system);
   }
 
@@ -99,15 +111,17 @@ export class Machine {
     this.seen = null;
   }
 
-  private async readSystem(): Promise<{ system: System; etag: string | null }> {
+  private async readSystem(): Promise<Omit<Look, "settings">> {
     const id = await this.id();
-    const body = await this.client.system(id).catch((error: unknown) => this.explainMissing(error, id));
+    const found = this.found;
+    this.found = null;
+    const body = found ?? (await this.client.system(id).catch((error: unknown) => this.explainMissing(error, id)));
     const system = System.parse(body);
     if (this.system === null) this.meet(await this.client.root(), system);
     else this.refuseAnother(this.system, system);
     this.system = system;
     const header = typeof body.Etag === "string" && body.Etag !== "" ? body.Etag : null;
-    return { system, etag: header ?? system["@odata.etag"] };
+    return { system, etag: header ?? system["@odata.etag"], inCollection: found !== null };
   }
 
   private meet(root: ServiceRoot, system: System): void {
@@ -150,12 +164,23 @@ export class Machine {
   }
 
   private async onlySystem(): Promise<string> {
-    const ids = await this.client.systemIds();
-    const [only] = ids;
-    if (only !== undefined && ids.length === 1) return decodeURIComponent(only);
+    const whole = await this.client.wholeSystems();
+    const ids = whole?.map((system) => linkOf(system)?.split("/").filter(Boolean).at(-1) ?? "") ?? null;
+    const known = ids ?? (await this.client.systemIds());
+    const [only] = known;
+    if (!only) {
+      throw new PitstopError(
+        "unreachable",
+        `The BMC at ${this.at} shows no system; it may be starting. Try again later.`,
+      );
+    }
+    if (known.length === 1) {
+      this.found = whole?.[0] ?? null;
+      return decodeURIComponent(only);
+    }
     throw new PitstopError(
       "invalid",
-      `The BMC at ${this.at} has several systems (${ids.slice(0, 16).join(", ")}); name one in control.redfish.system.`,
+      `The BMC at ${this.at} has several systems (${known.slice(0, 16).join(", ")}); name one in control.redfish.system.`,
     );
   }
 

@@ -26,7 +26,7 @@ const nameless = (reference: string): BootOrderEntry => ({ reference, name: null
 /** Ensures the order of the snapshot's entries, by what they are; entries that came since keep their place at the end. */
 export async function restoreBootOrder(machine: Machine, to: BootOrderEntry[]): Promise<void> {
   if (to.length === 0) return;
-  const look = await machine.look();
+  const look = await machine.lookToChange();
   const now = await readBootOrder(machine, look);
   const wantedKeys = to.map(bootOrderKey);
   const left = [...now];

@@ -13,7 +13,7 @@ const READ_BACK_PAUSES_MS = [300, 1_000, 2_000];
 
 /** Ensures that the next boot is `choice`, once where the BMC can; see TargetControl.arm. */
 export async function arm(machine: Machine, choice: BootChoice): Promise<BootOverride> {
-  const look = await machine.look();
+  const look = await machine.lookToChange();
   const wanted: BootOverride = {
     enabled: "Once",
     target: targetFor(machine, look, choice),
@@ -39,7 +39,7 @@ export async function arm(machine: Machine, choice: BootChoice): Promise<BootOve
 
 /** Ensures that the override is `wanted`: reads, writes only a difference, reads back. */
 export async function ensureOverride(machine: Machine, wanted: BootOverride): Promise<BootOverride> {
-  const look = await machine.look();
+  const look = await machine.lookToChange();
   const before = overrideOf(look);
   if (sameOverride(wanted, before)) return before;
   const body = bodyFor(wanted, before, bootListOf(look, TARGETS), machine.dialect);

@@ -33,7 +33,7 @@ export const ServiceRoot = z.object({
   UUID: text,
   Vendor: text,
   Product: text,
-  RedfishVersion: text,
+  Systems: link,
   Oem: z.record(z.string(), z.unknown()).catch({}),
   ProtocolFeaturesSupported: section({
     ExpandQuery: section({ NoLinks: flag, ExpandAll: flag, Levels: flag }),

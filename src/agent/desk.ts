@@ -45,6 +45,7 @@ interface Counter {
  */
 export class Desk {
   readonly #counters = new Map<string, Counter>();
+  #closed = false;
 
   /**
    * Resolves with the task's result, which the gateway hands in by {@link resulted}. Offering the same id again shares it.
@@ -107,6 +108,7 @@ export class Desk {
     counter.wake?.(true);
     const endAt = performance.now() + waitMs;
     for (;;) {
+      if (this.#closed) throw stopping();
       if (entry.boot !== boot || boot?.revoked || this.#counters.get(entry.target) !== counter) return { do: "over" };
       const order = this.#order(entry, counter, running);
       const left = endAt - performance.now();
@@ -144,7 +146,14 @@ export class Desk {
     this.#wake(counter);
   }
 
+  /** The site stops: sessions offer again elsewhere or later, and agents come back. Nothing is over. */
+  close(): void {
+    this.#closed = true;
+    for (const target of [...this.#counters.keys()]) this.end(target, stopping());
+  }
+
   #counter(entry: SiteEntry): Counter {
+    if (this.#closed) throw stopping();
     const present = this.#counters.get(entry.target);
     if (present?.session === entry.session) return present;
     if (present) this.end(entry.target, ended(entry.target));
@@ -234,6 +243,8 @@ export class Desk {
 
 export const ended = (target: string): PitstopError =>
   new PitstopError("conflict", `The boot of ${target} is over: it was withdrawn, or it rebooted.`);
+
+const stopping = (): PitstopError => new PitstopError("unreachable", "This site is stopping; try again in a moment.");
 
 const keyOf = (order: Order): string =>
   `${order.do}:${order.do === "task" ? order.task.id : order.do === "cancel" ? order.cancel : ""}`;

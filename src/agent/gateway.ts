@@ -78,7 +78,7 @@ export class AgentGateway {
   close(): void {
     this.#outbox.close();
     this.#leases.close();
-    for (const entry of this.#options.sessions.all()) this.#desk.end(entry.target, ended(entry.target));
+    this.#desk.close();
   }
 
   // ---- what sessions ask

@@ -1,0 +1,117 @@
+import { describe, expect, it } from "vitest";
+import { planOf, sites, taskOf } from "../boot/help.js";
+
+const newSite = sites();
+const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const lease = async (site: Awaited<ReturnType<typeof newSite>>, token: string) =>
+  Number((await site.agent("GET", "/agent/v1/next?wait=0", { token })).json.leaseSeconds);
+
+describe("the lease", () => {
+  it("is extended while the session is confirmed alive", async () => {
+    const site = await newSite();
+    const token = await site.token(planOf({ leaseMs: 3_000 }));
+    await later(2_500);
+    expect(await lease(site, token)).toBeGreaterThanOrEqual(1);
+    await later(1_500);
+    expect(await lease(site, token)).toBeGreaterThanOrEqual(1);
+    expect(site.link.looks).toBeGreaterThanOrEqual(3);
+  });
+
+  it.each([false, "unknown"] as const)("runs out, in spite of every contact, while the answer is %s", async (alive) => {
+    const site = await newSite();
+    site.link.alive = alive;
+    const token = await site.token(planOf({ leaseMs: 2_500 }));
+    const seen: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      seen.push(await lease(site, token));
+      await later(250);
+    }
+    expect(seen[0]).toBeGreaterThanOrEqual(1);
+    expect(seen).toEqual([...seen].sort((a, b) => b - a));
+    expect(seen.at(-1)).toBe(0);
+    expect(site.link.looks).toBeGreaterThanOrEqual(2);
+  });
+
+  it("never goes beyond the absolute deadline", async () => {
+    const site = await newSite();
+    const token = await site.token(planOf({ deadline: new Date(Date.now() + 20_000).toISOString() }));
+    expect(await lease(site, token)).toBeLessThanOrEqual(20);
+    site.nowMs = Date.now() + 20_000;
+    expect((await site.agent("GET", "/agent/v1/next?wait=0", { token })).status).toBe(410);
+  });
+
+  it("goes on over a restart of the site with what was left of it, until the session is confirmed", async () => {
+    const site = await newSite();
+    const token = await site.token(planOf({ leaseMs: 30_000 }));
+    await site.stop();
+    site.link.alive = "unknown";
+    site.nowMs = Date.now() + 10_000;
+    await site.start();
+    const left = await lease(site, token);
+    expect(left).toBeGreaterThanOrEqual(17);
+    expect(left).toBeLessThanOrEqual(20);
+    await site.stop();
+    site.link.alive = true;
+    await site.start();
+    await later(300);
+    expect(await lease(site, token)).toBeGreaterThanOrEqual(29);
+  });
+});
+
+describe("a message to the session", () => {
+  it("is repeated until it was told, and does not hold up the agent for long", async () => {
+    const site = await newSite();
+    site.link.fail = "unreachable";
+    await site.publish();
+    const startedAt = performance.now();
+    const answer = await site.hello(await site.nonce());
+    expect(answer.status).toBe(200);
+    expect(performance.now() - startedAt).toBeLessThan(3_500);
+    expect(site.link.hellos).toEqual([]);
+    site.link.fail = "never";
+    await expect.poll(() => site.link.hellos.length, { timeout: 8_000 }).toBe(1);
+    expect(site.site.entry("r1-n07")?.ledger.outbox).toEqual([]);
+  });
+
+  it("that was not told before a restart is told after it, in order", async () => {
+    const site = await newSite();
+    site.link.fail = "unreachable";
+    const token = await site.token();
+    await site.agent("POST", "/agent/v1/done", { token, json: { outcome: "failed", reason: "gave up" } });
+    await site.stop();
+    site.link.fail = "never";
+    await site.start();
+    await expect.poll(() => site.link.dones.length, { timeout: 5_000 }).toBe(1);
+    expect(site.link.hellos).toHaveLength(1);
+    expect(site.link.dones[0]?.request).toMatchObject({ outcome: "failed", reason: "gave up" });
+  });
+
+  it("is dropped when the target is armed anew or withdrawn: its boot is over", async () => {
+    const site = await newSite();
+    site.link.fail = "unreachable";
+    const plan = planOf();
+    await site.token(plan);
+    await site.site.withdraw("r1-n07", plan.session);
+    site.link.fail = "never";
+    await later(1_500);
+    expect(site.link.hellos).toEqual([]);
+  });
+});
+
+describe("an offer", () => {
+  it("to a boot that rebooted ends at once", async () => {
+    const site = await newSite();
+    const plan = planOf();
+    await site.publish(plan);
+    const nonce = await site.nonce();
+    await site.hello(nonce);
+    const offer = site.site.offer("r1-n07", plan.session, taskOf("t-1"), new AbortController().signal);
+    offer.catch(() => {});
+    await later(20);
+    await site.hello(nonce, { bootId: "22222222-3a55-4a3e-9a64-0d3c52a4f7f1" });
+    await expect(offer).rejects.toMatchObject({ code: "conflict" });
+    await expect(
+      site.site.offer("r1-n07", plan.session, taskOf("t-2"), new AbortController().signal),
+    ).rejects.toMatchObject({ code: "conflict" });
+  });
+});

@@ -196,9 +196,7 @@ describe("documents from YAML", () => {
     ["# only a comment\n", "a comment"],
     ["---\n---\n", "empty documents"],
   ])("refuses a file with no document in it: %j", (text) => {
-    expect(complain(text)).toBe(
-      "targets.yaml:1:1: there is nothing in this file; write a document into it.",
-    );
+    expect(complain(text)).toBe("targets.yaml:1:1: there is nothing in this file; write a document into it.");
   });
 
   it("refuses what is not a mapping", () => {

@@ -230,7 +230,7 @@ export class Lab {
 async function credentials(dir: string, userName: string): Promise<{ file: string; password: string }> {
   const file = join(dir, "bmc-login");
   if (!existsSync(file)) {
-    await writeFile(file, `${userName}:${randomBytes(18).toString("base64url")}`, { mode: 0o600 });
+    await writeFile(file, `${userName}:${randomBytes(18).toString("hex")}`, { mode: 0o600 });
   }
   const text = (await readFile(file, "utf8")).trim();
   return { file, password: text.slice(text.indexOf(":") + 1) };

@@ -115,6 +115,7 @@ export class Ipxe {
     let wanted = true;
     for (const { words, then } of line) {
       if (wanted) {
+        this.#count();
         if (words[0] === "goto") {
           const to = script.labels.get(this.#settings.expand(words[1] ?? ""));
           if (to !== undefined) return { status: 0, to };
@@ -128,11 +129,13 @@ export class Ipxe {
     return { status, to: null };
   }
 
-  async #command(words: string[], url: string, depth: number): Promise<number> {
-    if (++this.#commands > MAX_COMMANDS) {
-      throw new Ended({ kind: "stuck", why: `the script ran ${MAX_COMMANDS} commands without an end` });
-    }
+  #count(): void {
     this.#world.signal.throwIfAborted();
+    if (++this.#commands <= MAX_COMMANDS) return;
+    throw new Ended({ kind: "stuck", why: `the script ran ${MAX_COMMANDS} commands without an end` });
+  }
+
+  async #command(words: string[], url: string, depth: number): Promise<number> {
     const [name = "", ...rest] = words.map((word) => this.#settings.expand(word));
     this.#world.trace([name, ...rest].join(" "));
     const { options, args } = optionsOf(rest);

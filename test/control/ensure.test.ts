@@ -107,6 +107,15 @@ describe("off", () => {
     expect(fake.asked).toEqual(["ForceOff"]);
   });
 
+  it("is asked for once where the BMC took the request and is slow", async () => {
+    const fake = new Fake();
+    fake.onPower = () => {
+      if (fake.now > 30_000) fake.power = "Off";
+    };
+    await ensureOff(fake.control, { mode: "force" }, fake.options);
+    expect(fake.asked).toEqual(["ForceOff"]);
+  });
+
   it("is asked for again only after a reading that says that nothing happened", async () => {
     const fake = new Fake();
     fake.onReset = () => {

@@ -232,13 +232,13 @@ describe("a service that misbehaves", () => {
       b.faults.push(({ path }) =>
         path.endsWith("/SecureBoot") ? { status: 302, headers: { location: "https://evil.example/" } } : undefined,
       );
-      bmc.faults.unshift(({ method }) =>
+    });
+    expect((await failure((await connect(bmc)).readState())).code).toBe("refused");
+    bmc.faults.unshift(({ method }) =>
       method === "PATCH" ? { status: 307, headers: { location: "/redfish/v1/Systems/2" } } : undefined,
     );
     expect((await failure((await connect(bmc)).arm({ via: "pxe" }))).message).toContain("redirects PATCH");
     expect(bmc.count("PATCH", /./)).toBe(1);
-  });
-    expect((await failure((await connect(bmc)).readState())).code).toBe("refused");
   });
 
   it("may redirect a read within itself", async () => {

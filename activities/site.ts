@@ -183,7 +183,7 @@ async function arm(
   wasOff: boolean,
 ): Promise<void> {
   const urls = await site.publish(plan.target.name, plan.session, epoch, wasOff);
-  if (plan.via === "virtual-media") await control.insertMedia(urls.mediaUrl);
+  if (urls.mediaUrl !== null) await control.insertMedia(urls.mediaUrl);
   await control.arm(choiceOf(plan, urls.httpBootUri));
 }
 

@@ -172,7 +172,8 @@ function siteOf({ entries, cache, gateway, sources, url }: Parts): Site {
       return {
         httpBootUri: `${url}/u/${boot.mediaSegment}/ipxe.efi`,
         scriptUrl: `${url}/boot.ipxe`,
-        mediaUrl: `${url}/m/${boot.mediaSegment}/pitstop.iso`,
+        // The boot server makes no media: `publish` refuses a session that boots from one.
+        mediaUrl: null,
       };
     },
     async withdraw(target, session) {

@@ -85,13 +85,13 @@ export interface Site {
   keepSnapshot(target: string, session: string, snapshot: BootSnapshot): Promise<BootSnapshot>;
   /** Ensures that the image's files are in the cache with matching digests. Returns bytes fetched (0: all were there). */
   stage(plan: SessionPlan, onProgress: (bytes: number) => void, signal: AbortSignal): Promise<{ fetchedBytes: number }>;
-  /** Ensures that the target is served the session's boot script, as arming number `epoch`. Returns URLs for the control. */
+  /** Ensures that the target is served the session's boot script, as arming number `epoch`. Returns URLs for the control; `mediaUrl` is null unless the session boots from a medium. */
   publish(
     target: string,
     session: string,
     epoch: number,
     wasOff: boolean,
-  ): Promise<{ httpBootUri: string; scriptUrl: string; mediaUrl: string }>;
+  ): Promise<{ httpBootUri: string; scriptUrl: string; mediaUrl: string | null }>;
   /** Ensures that the target is served its way home and that its agent's token is void. */
   withdraw(target: string, session: string): Promise<void>;
   /** Forgets the entry: the session has ended. */

@@ -59,18 +59,20 @@ export class RecordedLink implements SessionLink {
 export const KERNEL = Buffer.from("kernel".repeat(1000));
 export const INITRD = Buffer.from("initrd".repeat(1001));
 
+type Options = Partial<Omit<SiteOptions, "config">> & { config?: Partial<SiteOptions["config"]> };
+
 /** A site with a folder of its own, which a test may stop and start again. */
 export class TestSite {
   readonly folder = mkdtempSync(join(tmpdir(), "pitstop-site-"));
   readonly images = join(this.folder, "images");
   readonly link = new RecordedLink();
   readonly objects: ObjectStore = openFileStore(join(this.folder, "objects"));
-  readonly options: Partial<SiteOptions> & { config?: Partial<SiteOptions["config"]> };
+  readonly options: Options;
   nowMs: number | null = null;
   #running: RunningSite | null = null;
   #agent: Agent | null = null;
 
-  constructor(options: Partial<SiteOptions> & { config?: Partial<SiteOptions["config"]> } = {}) {
+  constructor(options: Options = {}) {
     this.options = options;
     mkdirSync(this.images);
     writeFileSync(join(this.images, "vmlinuz"), KERNEL);

@@ -27,8 +27,8 @@ export async function startApiRole(parts: {
 export function tellWatchers(events: EventBus): (record: SessionRecord) => void {
   return (record) => {
     const about = { session: record.session, target: record.target };
-    const { phase, outcome, failure, stranded, ending, untouched } = record;
-    events.publish({ type: "session.phase", ...about, phase, outcome, failure, stranded });
-    if (ending) events.publish({ type: "session.ended", ...about, outcome, ending, untouched });
+    const { phase, phases, outcome, failure, stranded, ending, untouched } = record;
+    events.publish({ type: "session.phase", ...about, phase, phases, outcome, failure, stranded });
+    if (record.endedAt !== null) events.publish({ type: "session.ended", ...about, outcome, ending, untouched });
   };
 }

@@ -6,11 +6,12 @@ import { ENDINGS, OUTCOMES, PHASES } from "../domain/ids.js";
 const Failure = z.object({ code: z.string(), message: z.string() }).nullable();
 const about = { session: z.string(), target: z.string() };
 
-/** The session has entered a phase. */
+/** The session has entered a phase. `phases` are all so far, so that a watcher who missed some has them. */
 const SessionPhase = z.object({
   type: z.literal("session.phase"),
   ...about,
   phase: z.enum(PHASES),
+  phases: z.array(z.object({ name: z.enum(PHASES), startedAt: z.string(), endedAt: z.string().nullable() })),
   outcome: z.enum(OUTCOMES).nullable(),
   failure: Failure,
   stranded: Failure,

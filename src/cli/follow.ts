@@ -10,8 +10,8 @@ import { isSettled } from "./ending.js";
 /** A server that is started again comes back within seconds; one that is mended, within minutes. */
 const AWAY_LIMIT_MS = 10 * 60_000;
 const AWAY_PAUSE_MS = 1_000;
-/** Events are the quick way; this is the sure one. */
-const LOOK_AGAIN_MS = 5_000;
+/** Events are the quick way; this is the sure one. Rare, because each look asks the session itself. */
+const LOOK_AGAIN_MS = 15_000;
 const AT_ONCE = 10;
 
 /** What is known of a session that is followed. */
@@ -127,11 +127,9 @@ class Follower {
         .filter((part) => part !== null)
         .join(" ");
       this.listener.progressed(followed, event);
-    } else if (event.type === "session.phase" && followed.phases.at(-1)?.name !== event.phase) {
-      const last = followed.phases.at(-1);
-      if (last) last.endedAt ??= event.at;
-      followed.phases.push({ name: event.phase, startedAt: event.at, endedAt: null });
-      followed.progress = null;
+    } else if (event.type === "session.phase" && event.phases.length >= followed.phases.length) {
+      if (event.phases.length > followed.phases.length) followed.progress = null;
+      followed.phases = event.phases;
       this.listener.changed(followed);
     }
     const over = event.type === "session.ended" || (event.type === "session.phase" && event.phase === "stranded");
@@ -157,7 +155,7 @@ class Follower {
     }
     if (followed.record && isSettled(followed.record)) return;
     followed.record = record;
-    if (record.phases.length >= followed.phases.length) followed.phases = record.phases.map((phase) => ({ ...phase }));
+    if (record.phases.length >= followed.phases.length) followed.phases = record.phases;
     this.listener.changed(followed);
     const all = [...this.#followed.values()];
     if (all.every((one) => one.record && isSettled(one.record))) this.onSettled();

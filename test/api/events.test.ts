@@ -11,6 +11,7 @@ const phase = (session: string, name: "working" | "restoring" = "working", targe
   session,
   target,
   phase: name,
+  phases: [{ name, startedAt: "2026-01-01T00:00:00.000Z", endedAt: null }],
   outcome: null,
   failure: null,
   stranded: null,

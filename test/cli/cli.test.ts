@@ -177,8 +177,13 @@ describe("run", () => {
     const about = { session, target: name };
     const none = { outcome: null, failure: null, stranded: null };
     const t = (s: number) => `2026-01-01T00:00:0${s}.000Z`;
-    rig.events.publish({ type: "session.phase", ...about, phase: "planning", ...none });
-    rig.events.publish({ type: "session.phase", ...about, phase: "working", ...none });
+    const planning = { name: "planning" as const, startedAt: t(0), endedAt: t(1) };
+    const working = { name: "working" as const, startedAt: t(1), endedAt: null };
+    // The first is told late and the second twice, as a busy server may.
+    for (let i = 0; i < 2; i++) {
+      rig.events.publish({ type: "session.phase", ...about, phase: "working", phases: [planning, working], ...none });
+    }
+    rig.events.publish({ type: "session.phase", ...about, phase: "planning", phases: [planning], ...none });
     rig.events.publish({
       type: "session.progress",
       ...about,
@@ -224,6 +229,7 @@ describe("run", () => {
         type: "session.phase",
         ...about,
         phase: "stranded",
+        phases: [],
         outcome: "succeeded",
         failure,
         stranded,

@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { DoneRequest, HelloRequest, ProgressRequest, ResultRequest } from "../domain/agent.js";
 import { PitstopError } from "../domain/errors.js";
-import type { AgentGateway, Caller } from "./gateway.js";
+import type { Caller } from "./doorkeeper.js";
+import type { AgentGateway } from "./gateway.js";
 
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const MAX_RESULT_BYTES = 1024 * 1024;

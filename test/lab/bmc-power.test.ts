@@ -132,6 +132,19 @@ describe("the boot override", () => {
   });
 });
 
+test("a reset that the guest makes while its power is being cut does not switch it on again", async () => {
+  bmc = await BmcHarness.start();
+  await bmc.reset("On");
+  const kill = bmc.machine.kill.bind(bmc.machine);
+  bmc.machine.kill = async () => {
+    await kill();
+    bmc.machine.emit("reset");
+  };
+  await bmc.reset("ForceOff");
+  await bmc.bmc.settled();
+  expect(await power()).toBe("Off");
+});
+
 describe("a restart of the lab", () => {
   test("keeps override, asset tag and power policy, and applies the policy", async () => {
     bmc = await BmcHarness.start();

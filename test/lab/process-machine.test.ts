@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Downloader } from "../../src/lab/process/download.js";
 import { HomeServer } from "../../src/lab/process/home-server.js";
-import { type BootRecord, ProcessMachine, type ProcessMachineOptions } from "../../src/lab/process/machine.js";
+import type { BootRecord } from "../../src/lab/process/life.js";
+import { ProcessMachine, type ProcessMachineOptions } from "../../src/lab/process/machine.js";
 import { BootServer, type BootServerOptions, SESSION_SCRIPT } from "./boot-server.js";
 
 const UUID = "4c4c4544-0042-4810-8051-b4c04f4e4d31";
@@ -220,6 +221,21 @@ test("a silent agent is frozen, and pulling the plug still ends it", async () =>
   await machine.kill();
   await vi.waitFor(() => expect(processes()).toBe(0));
   expect(existsSync(machine.consoleLog)).toBe(true);
+});
+
+test("a machine that resets itself is on meanwhile; one whose plug is pulled then says nothing any more", async () => {
+  await create({}, { faults: { resetAfterMs: 30 } });
+  const powerWhenHeard: boolean[] = [];
+  machine.on("reset", () => powerWhenHeard.push(machine.isOn()));
+  await machine.start({ from: "pxe" });
+  while (machine.bootProgress() !== "None") {
+    expect(machine.isOn()).toBe(true);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await machine.kill();
+  await machine.start({ from: "disk" });
+  await cameOutAt("home");
+  expect(powerWhenHeard.filter((on) => on)).toEqual([]);
 });
 
 test("a machine whose plug is pulled during the firmware's time starts nothing", async () => {

@@ -172,10 +172,11 @@ export class PowerUnit {
     this.#restartUntilMs = 0;
     if (!this.isOn) return;
     await this.#wait(this.#timing.offMs);
-    this.#cuts += 1;
-    this.#resetting = false;
     this.#journal.power("kill", why);
     await this.#machine.kill();
+    // Counted when the power is gone: a reset that was seen on the way there belongs to the time before.
+    this.#cuts += 1;
+    this.#resetting = false;
     await this.#state.update({ wasOn: false });
   }
 

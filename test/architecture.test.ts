@@ -23,6 +23,8 @@ const MAY_IMPORT: Record<string, string[]> = {
 /** Single files that another room may import in spite of its arrows, and why. */
 const DOORS: Record<string, string> = {
   "src/cli -> src/api/client.ts": "the CLI talks REST only, through the API's own client",
+  "src/cli -> src/api/messages.ts": "types only: the client's language",
+  "src/cli -> src/api/events.ts": "types only: the client's language",
   "src/cli -> workers/serve.ts": "the command dispatches to the processes",
   "src/cli -> workers/lab.ts": "the command dispatches to the processes",
   "src/agent -> src/boot/site.ts": "types only: what the gateway and the boot server share",

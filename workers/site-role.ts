@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { asActivities } from "../activities/activity.js";
 import { Controls } from "../activities/controls.js";
+import { watchHomes } from "../activities/home-watch.js";
 import { siteActivities } from "../activities/site.js";
 import type { SessionLink } from "../src/boot/site.js";
 import { type Config, dataFolder } from "../src/config.js";
@@ -37,6 +38,12 @@ export async function startSiteRole(parts: {
     }),
   );
   const activities = siteActivities({ site: site.site, objects, controls, askHome: (check) => askHome(check) });
+  const unwatch = watchHomes({
+    site: site.site,
+    link,
+    askHome: (check) => askHome(check),
+    log: (message, facts) => log.warn(facts, message),
+  });
   const worker = await runWorker({
     ...workerOptions(temporal.native, temporal.namespace),
     taskQueue: siteQueue(config.PITSTOP_SITE),
@@ -48,9 +55,12 @@ export async function startSiteRole(parts: {
     ...site,
     failed: worker.failed,
     close: async () => {
+      unwatch();
+      // The gateway first: its open offers then end as unreachable and are offered again. A worker that stops would
+      // cancel them, and a cancelled task is stopped in the image.
+      await site.close();
       await worker.stop();
       await controls.closeAll();
-      await site.close();
     },
   };
 }

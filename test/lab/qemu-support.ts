@@ -1,10 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { createReadStream, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { stripVTControlCharacters } from "node:util";
+import type { QemuMachine } from "../../src/lab/qemu/machine.js";
 import { prepareQemuLab, type QemuLab } from "../../src/lab/qemu/prepare.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */
@@ -37,6 +39,12 @@ export async function askHome(homeUrl: string): Promise<Home | null> {
 
 export async function waitForHome(homeUrl: string, timeoutMs = BOOT_MS): Promise<Home> {
   return await until(() => askHome(homeUrl), `home at ${homeUrl}`, timeoutMs);
+}
+
+/** What a failed test shows: the end of the serial console, without terminal control sequences. */
+export function consoleTail(machine: QemuMachine): string {
+  const text = readFileSync(machine.consoleLog, "latin1").slice(-6000);
+  return `${machine.name}'s console ends with:\n${stripVTControlCharacters(text).replaceAll(/\r?\n\s*(\r?\n)+/g, "\n")}`;
 }
 
 export async function until<T>(
@@ -77,7 +85,7 @@ export class NetBoot {
       "/vmlinuz": lab.kernel,
       "/lab.img": lab.initrd,
       "/hello.img": helloInitrd(this.#folder.path),
-      "/ipxe.efi": lab.ipxeEfi,
+      "/snponly.efi": lab.ipxeEfi,
     };
     this.#server = createServer((request, response) => {
       const url = new URL(request.url ?? "/", "http://netboot");

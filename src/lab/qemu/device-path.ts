@@ -34,17 +34,23 @@ export function diskFilePath(mbr: Buffer, file: string): Buffer {
   return Buffer.concat([node(4, 1, data), node(4, 4, Buffer.from(`${file}\0`, "utf16le")), END]);
 }
 
-/** PXE over IPv4 by the network card, as OVMF's own boot option says it. */
-export function pxePath(mac: string): Buffer {
+/** The network card with IPv4 by DHCP: what OVMF's own options for PXE and HTTP boot begin with. */
+function networkPath(mac: string): Buffer {
   const address = Buffer.alloc(33);
   Buffer.from(mac.replaceAll(":", ""), "hex").copy(address);
   address.writeUInt8(1, 32);
-  const ipv4 = Buffer.alloc(23);
-  return Buffer.concat([pciRoot(), pci(PCI_SLOT.nic, 0), node(3, 11, address), node(3, 12, ipv4), END]);
+  return Buffer.concat([pciRoot(), pci(PCI_SLOT.nic, 0), node(3, 11, address), node(3, 12, Buffer.alloc(23))]);
 }
 
-/** HTTP boot of one URI by whichever network card answers. */
-export const uriPath = (uri: string): Buffer => Buffer.concat([node(3, 24, Buffer.from(uri, "latin1")), END]);
+/** PXE over IPv4. */
+export const pxePath = (mac: string): Buffer => Buffer.concat([networkPath(mac), END]);
+
+/**
+ * HTTP boot of one URI over IPv4. The short form, which is the URI alone, would do as well until it fails: then OVMF
+ * tries every further network way, and waits a minute for DHCPv6 before it goes home.
+ */
+export const uriPath = (mac: string, uri: string): Buffer =>
+  Buffer.concat([networkPath(mac), node(3, 24, Buffer.from(uri, "latin1")), END]);
 
 /** The drive at the SATA controller's first port. */
 export function cdPath(): Buffer {

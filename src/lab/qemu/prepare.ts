@@ -23,7 +23,11 @@ const PROGRAMS: Record<string, string> = {
   "dpkg-deb": "dpkg",
 };
 const OVMF = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", vars: "/usr/share/OVMF/OVMF_VARS_4M.fd" };
-const IPXE_EFI = "/usr/lib/ipxe/ipxe.efi";
+/**
+ * The form of iPXE that drives the card by the firmware's own driver. Its sibling ipxe.efi of 2019 never comes back when
+ * its script exits: it offers the card to the firmware's network stack, and then loops for ever over what that receives.
+ */
+const IPXE_EFI = "/usr/lib/ipxe/snponly.efi";
 /** iPXE as the option ROM of QEMU's virtio network card. */
 const IPXE_ROM = "/usr/lib/ipxe/qemu/pxe-virtio.rom";
 const FILES: Record<string, string> = {

@@ -83,7 +83,7 @@ export class UefiBootMenu implements BootMenu {
       case "cd":
         return cdPath();
       case "uefi-http":
-        return uriPath(boot.uri);
+        return uriPath(this.#mac, boot.uri);
     }
   }
 

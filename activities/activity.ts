@@ -8,14 +8,20 @@ const HEARTBEAT_MS = 1_000;
 /**
  * Turns plain functions into activities: heartbeats while one runs, and its error told in Temporal's terms. The
  * message of a `PitstopError` is made for people and free of secrets; that of anything else stays in the log.
+ * `onStart` is told of each attempt.
  */
-export function asActivities<T extends object>(functions: T, log: (message: string, facts: object) => void): T {
+export function asActivities<T extends object>(
+  functions: T,
+  log: (message: string, facts: object) => void,
+  onStart: (name: string, input: unknown) => void = () => undefined,
+): T {
   const wrap =
     (name: string, run: (input: unknown) => Promise<unknown>) =>
     async (input: unknown): Promise<unknown> => {
       const context = Context.current();
       const beat = context.info.isLocal ? null : setInterval(() => context.heartbeat(), HEARTBEAT_MS);
       try {
+        onStart(name, input);
         return await run(input);
       } catch (error) {
         throw asFailure(error, name, context, log);

@@ -4,7 +4,6 @@ import { type RunningApi, startApi } from "../src/api/server.js";
 import { operatorToken } from "../src/api/token.js";
 import type { Catalogue } from "../src/catalogue/catalogue.js";
 import type { Config } from "../src/config.js";
-import type { SessionRecord } from "../src/domain/record.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalDoor } from "../src/temporal/door.js";
 
@@ -21,14 +20,4 @@ export async function startApiRole(parts: {
   const token = operatorToken(config);
   const api = await startApi({ config, catalogue, sessions: door, events, log, token, logs: objects });
   return { ...api, token };
-}
-
-/** Tells the watchers what a record says, from the activities' side: nobody polls a workflow for it. */
-export function tellWatchers(events: EventBus): (record: SessionRecord) => void {
-  return (record) => {
-    const about = { session: record.session, target: record.target };
-    const { phase, phases, outcome, failure, stranded, ending, untouched } = record;
-    events.publish({ type: "session.phase", ...about, phase, phases, outcome, failure, stranded });
-    if (record.endedAt !== null) events.publish({ type: "session.ended", ...about, outcome, ending, untouched });
-  };
 }

@@ -10,10 +10,11 @@ import { configuredAddress, connectTemporal } from "../src/temporal/connect.js";
 import { type DevServer, ensureDevServer } from "../src/temporal/devserver.js";
 import { TemporalDoor } from "../src/temporal/door.js";
 import { temporalLink } from "../src/temporal/link.js";
-import { startApiRole, tellWatchers } from "./api.js";
+import { startApiRole } from "./api.js";
 import { registerBuiltins } from "./builtins.js";
 import { createLog } from "./log.js";
 import { cacheFolder, prepareBaseImage } from "./prepare.js";
+import { Watch } from "./progress.js";
 import { startSessions } from "./sessions.js";
 import { startSiteRole } from "./site-role.js";
 import { installRuntime } from "./temporal.js";
@@ -64,6 +65,7 @@ export async function startServer(config: Config, say: (line: string) => void): 
 
     const objects = openFileStore(dataFolder(config, "objects"));
     const events = new EventBus();
+    const watch = new Watch(events);
     const door = new TemporalDoor(temporal.client, (script) => objects.put(Buffer.from(script, "utf8")));
     const link = temporalLink(temporal.client, (entry, event) => {
       events.publish({
@@ -76,9 +78,23 @@ export async function startServer(config: Config, say: (line: string) => void): 
         percent: "percent" in event ? event.percent : null,
       });
     });
-    const site = await startSiteRole({ config, temporal, objects, link, log });
+    const site = await startSiteRole({
+      config,
+      temporal,
+      objects,
+      link,
+      onStart: (name, input) => watch.begins(name, input),
+      log,
+    });
     undo.push(() => site.close());
-    const sessions = await startSessions({ temporal, catalogue, objects, door, watch: tellWatchers(events), log });
+    const sessions = await startSessions({
+      temporal,
+      catalogue,
+      objects,
+      door,
+      watch: (record) => watch.recorded(record),
+      log,
+    });
     undo.push(() => sessions.stop());
     const api = await startApiRole({ config, catalogue, objects, door, events, log });
     undo.push(() => api.close());

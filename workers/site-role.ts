@@ -20,9 +20,11 @@ export async function startSiteRole(parts: {
   temporal: TemporalConnections;
   objects: ObjectStore;
   link: SessionLink;
+  /** Told of each attempt of an activity, for live progress. */
+  onStart: (name: string, input: unknown) => void;
   log: Logger;
 }): Promise<RunningSite & { failed: Promise<never> }> {
-  const { config, temporal, objects, link, log } = parts;
+  const { config, temporal, objects, link, onStart, log } = parts;
   const site = await startSite({
     config,
     stores: { objects, sources: { root: dataFolder(config, "images") } },
@@ -47,7 +49,7 @@ export async function startSiteRole(parts: {
   const worker = await runWorker({
     ...workerOptions(temporal.native, temporal.namespace),
     taskQueue: siteQueue(config.PITSTOP_SITE),
-    activities: asActivities(activities, (message, facts) => log.error(facts, message)),
+    activities: asActivities(activities, (message, facts) => log.error(facts, message), onStart),
     // Waiting costs little, and must not starve a restore: a slot for every target that a site may have away at once.
     maxConcurrentActivityTaskExecutions: 2_000,
   });

@@ -13,6 +13,8 @@ export function installRuntime(log: Logger): void {
   Runtime.install({
     logger: new DefaultLogger("INFO", ({ level, message, meta }) => {
       const { error, ...facts } = meta ?? {};
+      // A site's worker has none by design.
+      if (message.startsWith("No workflows registered")) return;
       log[LEVELS[level]]({ ...facts, taskToken: undefined, ...(error ? { error: messageOf(error) } : {}) }, message);
     }),
     telemetryOptions: { logging: { filter: { core: "WARN", other: "WARN" }, forward: {} } },

@@ -1,0 +1,47 @@
+import type { SiteActivities } from "../activities/contract.js";
+import type { EventBus } from "../src/api/events.js";
+import type { Phase } from "../src/domain/ids.js";
+import type { SessionRecord } from "../src/domain/record.js";
+import type { PhaseTime, SessionPlan } from "../src/domain/session.js";
+
+const PHASE_OF: Partial<Record<keyof SiteActivities, Phase>> = {
+  stageImage: "staging",
+  armTarget: "arming",
+  offerTask: "working",
+  restoreBoot: "restoring",
+  verifyHome: "verifying",
+};
+
+/**
+ * Tells the watchers how sessions go, from the activities' side: it costs no history and no query. The records say what
+ * counts, at a session's turns; in between, the activities that begin at this site show which phase it has entered.
+ */
+export class Watch {
+  readonly #phases = new Map<string, PhaseTime[]>();
+
+  constructor(private readonly events: EventBus) {}
+
+  /** A record was written. */
+  recorded(record: SessionRecord): void {
+    const { session, target, phase, phases, outcome, failure, stranded, ending, untouched } = record;
+    this.#phases.set(session, [...phases]);
+    this.events.publish({ type: "session.phase", session, target, phase, phases, outcome, failure, stranded });
+    if (ending) this.events.publish({ type: "session.ended", session, target, outcome, ending, untouched });
+    if (record.endedAt) this.#phases.delete(session);
+  }
+
+  /** An attempt of a site's activity begins. */
+  begins(name: string, input: unknown): void {
+    const { plan, running } = input as { plan: SessionPlan; running?: string };
+    const phase = name === "ensureOff" && running === "home" ? "rebooting" : PHASE_OF[name as keyof SiteActivities];
+    const before = this.#phases.get(plan.session);
+    const last = before?.at(-1);
+    if (!phase || !before || !last || last.name === phase) return;
+    const at = new Date().toISOString();
+    const phases = [...before.slice(0, -1), { ...last, endedAt: at }, { name: phase, startedAt: at, endedAt: null }];
+    this.#phases.set(plan.session, phases);
+    const about = { session: plan.session, target: plan.target.name };
+    const quiet = { outcome: null, failure: null, stranded: null };
+    this.events.publish({ type: "session.phase", ...about, phase, phases, ...quiet });
+  }
+}

@@ -22,7 +22,7 @@ export interface LabOptions {
   /** What labs share and can make again: QEMU's disk image. */
   cacheDir: string;
   config: LabConfigInput;
-  /** Origin of the targets' plain listener, as this host reaches it; QEMU guests see loopback as 10.0.2.2. Null: no boot server. */
+  /** Origin of the targets' plain listener, as this host or a guest of it (10.0.2.2 for loopback) reaches it. Null: no boot server. */
   siteUrl: string | null;
   /** PEM file against which HTTPS boot and media servers are verified. Null: the system's CAs. */
   siteCaFile?: string | null;

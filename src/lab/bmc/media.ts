@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Agent, type Dispatcher, request } from "undici";
+import { guestConnector } from "../guest-network.js";
 import type { LabMachine } from "../machine.js";
 import type { Journal } from "./journal.js";
 import { RedfishError, refuse } from "./messages.js";
@@ -94,7 +95,8 @@ export class MediaDrive {
   async #fetch(url: URL, file: string, basic: string | null): Promise<void> {
     const verify = this.#state.current.verifyCertificate;
     const ca = verify && this.#caFile ? readFileSync(this.#caFile) : undefined;
-    const agent = new Agent({ connect: { rejectUnauthorized: verify, ...(ca ? { ca } : {}) }, headersTimeout: 10_000 });
+    const connect = guestConnector({ rejectUnauthorized: verify, ...(ca ? { ca } : {}) });
+    const agent = new Agent({ connect, headersTimeout: 10_000 });
     const signal = AbortSignal.timeout(FETCH_MS);
     const handle = await open(file, "w", 0o600);
     try {

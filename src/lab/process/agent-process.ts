@@ -4,6 +4,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PitstopError } from "../../domain/errors.js";
+import { CURL_CONNECT_TO } from "../guest-network.js";
 
 /** The descriptor by which the agent's power command reaches the machine. */
 const POWER_FD = 3;
@@ -56,6 +57,7 @@ export class AgentProcess {
           PITSTOP_UUID: options.uuid,
           PITSTOP_MACS: options.macs.join(" "),
           PITSTOP_FIRMWARE: options.firmware,
+          PITSTOP_CONNECT_TO: CURL_CONNECT_TO,
         },
       });
       await spawned(child);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Agent, request } from "undici";
+import { guestConnector } from "../guest-network.js";
 import type { Download } from "./ipxe/interpreter.js";
 
 /** Scripts and session archives are kept; kernels and initrds are only counted and digested. */
@@ -19,7 +20,7 @@ export class Downloader {
       connections: 128,
       headersTimeout: SILENCE_MS,
       bodyTimeout: SILENCE_MS,
-      connect: { timeout: 10_000, ...(ca === null ? {} : { ca }) },
+      connect: guestConnector({ timeout: 10_000, ...(ca === null ? {} : { ca }) }),
     });
   }
 

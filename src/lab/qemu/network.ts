@@ -2,9 +2,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { PitstopError } from "../../domain/errors.js";
+import { HOST_SEEN_BY_GUEST } from "../guest-network.js";
 
-/** How a guest of QEMU's user network reaches the host's loopback. */
-const HOST_SEEN_BY_GUEST = "10.0.2.2";
 /** The file name's field in a BOOTP answer, without its end. */
 const MAX_BOOT_FILE_BYTES = 127;
 

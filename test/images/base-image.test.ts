@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Action } from "../../src/domain/action.js";
 import { InventoryReport } from "../../src/domain/inventory.js";
 import { type BaseImage, buildBaseImage, ImageMachine } from "../support/base-image.js";
@@ -45,8 +46,8 @@ afterEach(async () => {
 });
 
 type Options = ConstructorParameters<typeof ImageMachine>[2];
-async function boot(options: Options = {}): Promise<ImageMachine> {
-  const started = new ImageMachine(image, gateway, {
+async function boot(options: Options = {}, from = image): Promise<ImageMachine> {
+  const started = new ImageMachine(from, gateway, {
     ...options,
     session: { PITSTOP_LEASE_SECONDS: 300, ...options.session },
   });
@@ -195,13 +196,31 @@ describe("the image in a machine", () => {
   }, 300_000);
 });
 
-afterAll(async () => {
-  await machine?.dispose();
+describe("the generic variant", () => {
+  it("finds SATA, NVMe and their SMART, a real network card, and a watchdog that resets when the guard is gone", async () => {
+    const generic = await buildBaseImage("generic");
+    const { vmlinuz, initrd } = generic.manifest.files;
+    expect(vmlinuz.bytes + initrd.bytes).toBeLessThan(25_000_000);
+    const drive = (file: string, id: string) => ["-drive", `file=${file},format=raw,if=none,id=${id}`];
+    const args = ["-machine", "q35", "-device", "i6300esb", "-watchdog-action", "reset"];
+    args.push("-netdev", "user,id=n1", "-device", "e1000e,netdev=n1,romfile=");
+    args.push(...drive(lvmDisk(folder, "a"), "a"), "-device", "ide-hd,drive=a,serial=SATA1");
+    args.push(...drive(lvmDisk(folder, "b"), "b"), "-device", "nvme,drive=b,serial=NVME1");
+    const running = await boot({ args }, generic);
+    const report = await takeInventory();
+    expect(report.disks.map((disk) => [disk.serial, disk.transport, disk.readOnly, disk.smart.healthy])).toEqual([
+      ["NVME1", "nvme", true, true],
+      ["SATA1", "sata", true, true],
+    ]);
+    expect(report.nics.map((nic) => nic.driver).sort()).toEqual(["e1000e", "virtio_net"]);
+    gateway.offer({ id: "kill", script: "kill -9 $(cat /run/pitstop/guard.pid); sleep 300", timeoutSeconds: 300 });
+    await running.over(120_000);
+    expect(running.console).not.toContain("dead-man");
+  }, 900_000);
 });
 
 /** Types lines into QEMU's monitor. */
 async function plug(socket: string, ...lines: string[]): Promise<void> {
-  const { connect } = await import("node:net");
   const connection = connect(socket);
   connection.resume();
   await new Promise<void>((resolve) => connection.once("connect", resolve));

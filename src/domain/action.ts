@@ -11,7 +11,7 @@ export const ParamValue = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
   .regex(/^[^\u0000-\u001f\u007f]*$/, "a parameter's value has no control characters");
 
-/** A subroutine that the agent executes with /bin/sh. Its standard output's last JSON document is its finding. */
+/** A subroutine that the agent executes with /bin/sh. What it writes to $PITSTOP_FINDING, else its last line if that is JSON, is its finding. */
 export const Task = z.strictObject({
   name: Name,
   script: z

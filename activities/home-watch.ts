@@ -2,12 +2,13 @@ import type { SessionLink, Site, SiteEntry } from "../src/boot/site.js";
 import type { HomeAnswer } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
 
-/** How often a working target's home is asked. An unplanned reboot is seen within this time and a boot. */
-const EVERY_MS = 20_000;
+/** How often the home of a target that is away is asked. */
+const EVERY_MS = 5_000;
 
 /**
- * Sees a target whose own system answers while it should work in the image (promise 6): it rebooted by itself, and the
- * one-time override led it home. Only an answer that names the machine counts: a port may be anybody's.
+ * Sees a target whose own system answers while it should boot or work in the image (promise 6): the override was
+ * ignored or spent, or the target rebooted by itself. Only an answer from another boot of the same machine counts: a
+ * port may be anybody's, and a system that is shutting down still answers.
  */
 export function watchHomes(deps: {
   site: Site;
@@ -23,20 +24,16 @@ export function watchHomes(deps: {
     const boot = entry.boot;
     const before = entry.snapshot?.home ?? [];
     const answers = await Promise.all(entry.plan.target.home.map(askHome));
-    const home = answers.find(
-      (answer) => answer.answered && answer.machineId !== null && before.some((b) => b.machineId === answer.machineId),
-    );
-    if (home && boot === entry.boot && isWorking(entry)) {
-      log("a target's own system answers during its work", { target: entry.target, check: home.check });
-      await link.rebooted(entry, home.bootId ?? "", "its own system answers");
-    }
+    const home = answers.find((answer) => before.some((b) => isAnotherBoot(b, answer)));
+    if (!home || boot !== entry.boot || !isAway(entry)) return;
+    log("a target's own system answers while it should be away", { target: entry.target, check: home.check });
+    await link.rebooted(entry, home.bootId ?? "", "its own system answers");
   };
 
   const timer = setInterval(() => {
     if (busy) return;
     busy = true;
-    const working = site.entries().filter(isWorking);
-    void Promise.allSettled(working.map(look)).then(() => {
+    void Promise.allSettled(site.entries().filter(isAway).map(look)).then(() => {
       busy = false;
     });
   }, deps.everyMs ?? EVERY_MS);
@@ -44,5 +41,8 @@ export function watchHomes(deps: {
   return () => clearInterval(timer);
 }
 
-const isWorking = (entry: SiteEntry): boolean =>
-  entry.boot !== null && entry.boot.helloAt !== null && !entry.boot.revoked && entry.ledger.withdrawnAt === null;
+const isAway = (entry: SiteEntry): boolean =>
+  entry.boot !== null && !entry.boot.revoked && entry.ledger.withdrawnAt === null;
+
+const isAnotherBoot = (before: HomeAnswer, now: HomeAnswer): boolean =>
+  now.answered && now.machineId !== null && now.machineId === before.machineId && now.bootId !== before.bootId;

@@ -26,8 +26,9 @@ export class Watch {
     const { session, target, phase, phases, outcome, failure, stranded, ending, untouched } = record;
     this.#phases.set(session, [...phases]);
     this.events.publish({ type: "session.phase", session, target, phase, phases, outcome, failure, stranded });
-    if (ending) this.events.publish({ type: "session.ended", session, target, outcome, ending, untouched });
-    if (record.endedAt) this.#phases.delete(session);
+    if (!record.endedAt) return;
+    this.events.publish({ type: "session.ended", session, target, outcome, ending, untouched });
+    this.#phases.delete(session);
   }
 
   /** An attempt of a site's activity begins. */

@@ -56,6 +56,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   log.enter("rebooting");
   await shutDown(ctx, `boot ${plan.image?.name}${nth}`);
   leg.running = null;
+  mail.wentHome = null;
   log.count(
     await site(
       "ensureOn",
@@ -63,16 +64,33 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
       { summary: `Power on, armed${nth}`, limitMs: 5 * MINUTE },
     ),
   );
-  const waitMs = plan.limits.bootMs * attempt;
-  const heard = await condition(() => mail.hello?.epoch === epoch, waitMs);
-  const hello = mail.hello as HelloSignal | null;
-  if (!heard || !hello) return null;
+  const hello = await firstContact(ctx, epoch, plan.limits.bootMs * attempt);
+  if (!hello) return null;
   leg.running = "image";
   const { bootId, at, firmware, uptimeSeconds } = hello;
   log.contacts.push({ epoch, bootId, at, firmware, uptimeSeconds });
   const onAt = log.lastPowerOnAt();
   if (onAt !== null) log.spentByMachine(Date.parse(hello.at) - onAt);
   return hello;
+}
+
+/** The hello of this arming; null when it did not come in time, or the target is seen in its own system instead. */
+async function firstContact(ctx: SessionContext, epoch: number, waitMs: number): Promise<HelloSignal | null> {
+  const { plan, log, site, mail } = ctx;
+  const deadline = Date.now() + waitMs;
+  for (;;) {
+    const left = Math.max(1, deadline - Date.now());
+    if (!(await condition(() => mail.hello?.epoch === epoch || mail.wentHome === epoch, left))) return null;
+    if (mail.hello?.epoch === epoch) return mail.hello;
+    // The word may be from before the power-on: only a look tells.
+    mail.wentHome = null;
+    const snapshot = log.snapshot;
+    if (!snapshot) return null;
+    const { where } = log.count(
+      await site("locateTarget", { plan, snapshot }, { summary: "Is it in its own system?", limitMs: 2 * MINUTE }),
+    );
+    if (where === "home") return null;
+  }
 }
 
 /** Ensures that the target is off, asking its own system kindly where that is what runs. */

@@ -35,6 +35,8 @@ export type Interrupt =
 export interface Mailbox {
   hello: HelloSignal | null;
   done: DoneSignal | null;
+  /** The arming whose boot was seen to end in the target's own system, without any contact. */
+  wentHome: number | null;
   supplied: SuppliedTask[];
   approvedBy: string | null;
   retryRequested: boolean;
@@ -56,6 +58,7 @@ export function listen(to: Listener): Mailbox {
   const mail: Mailbox = {
     hello: null,
     done: null,
+    wentHome: null,
     supplied: [],
     approvedBy: null,
     retryRequested: false,
@@ -73,7 +76,10 @@ export function listen(to: Listener): Mailbox {
     if (current(done)) mail.done ??= done;
   });
   setHandler(rebootedSignal, (rebooted) => {
-    if (current(rebooted)) to.interrupt({ kind: "rebooted", how: rebooted.how });
+    if (!current(rebooted)) return;
+    // Before the first contact it is a boot that went elsewhere: that is diagnosed and armed again.
+    if (mail.hello?.epoch === rebooted.epoch) to.interrupt({ kind: "rebooted", how: rebooted.how });
+    else mail.wentHome = rebooted.epoch;
   });
   setHandler(
     approveUpdate,

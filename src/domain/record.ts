@@ -45,15 +45,17 @@ export const SessionRecord = z.object({
   /** Findings by task name; null for a session without any. */
   findings: z.record(z.string(), z.unknown()).nullable(),
   /** Each time an image's agent said hello. `uptimeSeconds` is counted from its kernel's start. */
-  contacts: z.array(
-    z.object({
-      epoch: z.number().int(),
-      bootId: z.string(),
-      at: z.string(),
-      firmware: z.string().nullable(),
-      uptimeSeconds: z.number().nullable(),
-    }),
-  ),
+  contacts: z
+    .array(
+      z.object({
+        epoch: z.number().int(),
+        bootId: z.string(),
+        at: z.string(),
+        firmware: z.string().nullable(),
+        uptimeSeconds: z.number().nullable(),
+      }),
+    )
+    .default([]),
   diagnoses: z.array(BootDiagnosis),
   powerActions: z.array(PowerAction),
   /** Things worth a person's eye that changed nothing, for example weak proof or an unverified certificate. */

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import {
   type Client,
   WorkflowExecutionAlreadyStartedError,
@@ -18,6 +19,10 @@ import { plannedTask, type SuppliedTask } from "../domain/session.js";
 
 /** An update is answered by a worker; without one in this time the caller is told that nobody works. */
 const UPDATE_TIMEOUT_MS = 15_000;
+
+/** A session that has told its ending closes its workflow within a few workflow tasks. */
+const ENDING_MS = 3_000;
+const ENDING_POLL_MS = 50;
 
 /** A target's session. Without `session`: the one that is running now. */
 export interface SessionRef {
@@ -43,7 +48,7 @@ export class TemporalDoor {
   ) {}
 
   /** `busy` when a session of the target is open. Returns the session's id, which is its first run id. */
-  async startSession(request: SessionRequest): Promise<{ workflowId: string; session: string }> {
+  async startSession(request: SessionRequest, waitMs = ENDING_MS): Promise<{ workflowId: string; session: string }> {
     const workflowId = sessionWorkflowId(request.target);
     try {
       const handle = await this.client.workflow.start<typeof maintenanceSession>("maintenanceSession", {
@@ -60,6 +65,11 @@ export class TemporalDoor {
       return { workflowId, session: handle.firstExecutionRunId };
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError) {
+        // Whoever has just read that the last session ended must not find the target busy.
+        if (waitMs > 0 && (await this.isEnding(request.target))) {
+          await delay(ENDING_POLL_MS);
+          return await this.startSession(request, waitMs - ENDING_POLL_MS);
+        }
         throw new PitstopError(
           "busy",
           `${request.target} is busy: a session holds it. "pitstop session show ${request.target}" tells which; wait for it, or abort it.`,
@@ -138,6 +148,12 @@ export class TemporalDoor {
     } catch (error) {
       return [{ name: "temporal", ok: false, detail: unreachable(error).message }];
     }
+  }
+
+  /** The session has told its ending and is about to let go of the target. */
+  private async isEnding(target: string): Promise<boolean> {
+    const status = await this.status({ target, session: null });
+    return status === null || status.phase === "restored" || status.phase === "released";
   }
 
   private async describe(workflowId: string) {

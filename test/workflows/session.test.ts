@@ -188,6 +188,37 @@ describe("a session's story", () => {
     ]);
   });
 
+  it("a boot that ends in the target's own system is seen at once and armed again", async () => {
+    world.planOverrides = {
+      limits: { gracefulMs: 1000, bootMs: 600_000, bootAttempts: 2, workMs: 20_000, leaseMs: 5000, homeMs: 2000 },
+    };
+    world.onBoot = async (plan, epoch) => {
+      if (epoch === 2) return await say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
+      world.running = "home";
+      await say(plan.session, epoch, "rebooted", { how: "its own system answers" });
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls.filter((call) => /^(off|on|diagnose)/.test(call))).toEqual([
+      "off home",
+      "on 1",
+      "diagnose",
+      "off home",
+      "on 2",
+      "off image",
+      "on home",
+    ]);
+  });
+
+  it("a word of home from before the power-on costs a look, not an attempt", async () => {
+    world.onBoot = async (plan, epoch) => {
+      await say(plan.session, epoch, "rebooted", { how: "its own system answers" });
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls).not.toContain("diagnose");
+  });
+
   it("a hello of an earlier arming, or of another session, is void", async () => {
     world.onBoot = async (plan, epoch) => {
       if (epoch === 1) return;

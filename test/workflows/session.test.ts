@@ -320,7 +320,9 @@ describe("a session's story", () => {
     };
     const handle = await start();
     await reach("stranded");
-    expect(world.records.at(-1)).toMatchObject({ ending: "stranded", stranded: { message: "nobody answered" } });
+    await expect
+      .poll(() => world.records.at(-1))
+      .toMatchObject({ ending: "stranded", stranded: { message: "nobody answered" } });
     await expect(start()).rejects.toThrow(/already started/i);
     await expect(handle.executeUpdate("abort", { args: [{ by: "ada" }] })).rejects.toMatchObject({
       cause: { message: expect.stringContaining("on its way home") },

@@ -10,6 +10,7 @@ import { LabBmc } from "./bmc/bmc.js";
 import type { PowerTiming } from "./bmc/power.js";
 import { LabCa } from "./bmc/tls.js";
 import { LabConfig, type LabConfigInput, type LabMachineConfig, macOf, uuidOf } from "./config.js";
+import { LabLog } from "./log.js";
 import type { LabMachine } from "./machine.js";
 import { KeptPorts } from "./ports.js";
 import { Downloader } from "./process/download.js";
@@ -74,6 +75,7 @@ export class Lab {
   readonly #ports: KeptPorts;
   readonly #home: HomeServer;
   readonly #downloader: Downloader;
+  readonly #log: LabLog;
   readonly #targets = new Map<string, LabTarget>();
   /** Machines without a BMC yet, so that a start that fails leaves none behind. */
   readonly #machines: LabMachine[] = [];
@@ -85,6 +87,7 @@ export class Lab {
     ports: KeptPorts;
     home: HomeServer;
     downloader: Downloader;
+    log: LabLog;
   }) {
     this.#options = parts.options;
     this.#config = parts.config;
@@ -92,6 +95,7 @@ export class Lab {
     this.#ports = parts.ports;
     this.#home = parts.home;
     this.#downloader = parts.downloader;
+    this.#log = parts.log;
   }
 
   static async open(options: LabOptions, config: LabConfig): Promise<Lab> {
@@ -99,7 +103,8 @@ export class Lab {
     const ports = new KeptPorts(join(options.dataDir, "ports.json"));
     const home = await ports.listen("home", (port) => HomeServer.listen(config.listenHost, port));
     const siteCa = options.siteCaFile ? await readFile(options.siteCaFile, "utf8") : null;
-    return new Lab({ options, config, ca, ports, home, downloader: new Downloader(siteCa) });
+    const log = new LabLog(join(options.dataDir, "lab.log"));
+    return new Lab({ options, config, ca, ports, home, downloader: new Downloader(siteCa), log });
   }
 
   async startAll(): Promise<void> {
@@ -169,6 +174,7 @@ export class Lab {
     await Promise.all(this.#machines.map((machine) => machine.dispose()));
     await this.#home.close();
     await this.#downloader.close();
+    await this.#log.close();
   }
 
   async #start(config: LabMachineConfig): Promise<void> {
@@ -192,6 +198,7 @@ export class Lab {
         mediaCaFile: this.#options.siteCaFile ?? null,
         secureBoot: config.secureBoot,
         initialPower: config.power,
+        tell: (what) => this.#log.say(name, what),
         faults: config.bmcFaults,
       }),
     );

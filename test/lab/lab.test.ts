@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
+import { Agent, request } from "undici";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { parseAllDocuments } from "yaml";
 import { Target } from "../../src/domain/target.js";
@@ -65,6 +66,25 @@ test("addresses, certificates and the power state are the same after a restart",
   expect(second.targetYaml()).toBe(before);
   await vi.waitFor(async () => expect((await fetch(second.target("a1").machine.homeUrl)).status).toBe(200));
   expect(second.target("a2").machine.isOn()).toBe(false);
+});
+
+test("lab.log tells each answer of a BMC and each power event, with the machine's name", async () => {
+  const { bmc, machine } = (await start([{ name: "a1", power: "off" }])).target("a1");
+  bmc.faults.inject({ fault: "drop", match: { path: "/Systems" }, times: 1 });
+  const get = (path: string) =>
+    request(`${bmc.url}${path}`, { dispatcher: new Agent({ connect: { rejectUnauthorized: false } }) });
+  await (await get("/redfish/v1/")).body.dump();
+  await (await get("/redfish/v1/Managers")).body.dump();
+  await expect(get("/redfish/v1/Systems")).rejects.toThrow();
+  machine.emit("off");
+  await lab?.close();
+  const told = readFileSync(join(dir, "lab.log"), "utf8").trim().split("\n");
+  expect(told.map((line) => line.replace(/^\d{4}-\S+Z /, ""))).toEqual([
+    "a1 GET /redfish/v1 200",
+    "a1 GET /redfish/v1/Managers 401",
+    "a1 GET /redfish/v1/Systems dropped",
+    "a1 power guest-off (the system turned itself off)",
+  ]);
 });
 
 test("a second lab in the same folder is refused in one sentence", async () => {

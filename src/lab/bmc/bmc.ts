@@ -29,6 +29,8 @@ export interface BmcOptions {
   secureBoot: boolean;
   /** Whether a machine that the lab has never had is switched on at once. */
   initialPower: "on" | "off";
+  /** Gets a line for each power event and each answer. */
+  tell?: (what: string) => void;
   /** Injected before the service answers its first request. */
   faults?: readonly FaultSpec[];
 }
@@ -77,7 +79,7 @@ export class LabBmc {
       sessionTimeoutSeconds: options.sessionTimeoutSeconds,
       assetTag: "",
     });
-    const journal = new Journal();
+    const journal = new Journal(options.tell);
     const faults = new FaultSet();
     for (const fault of options.faults ?? []) faults.inject(fault);
     const sessions = new Sessions(options.login, () => state.current.sessionTimeoutSeconds);

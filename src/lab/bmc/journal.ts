@@ -16,12 +16,24 @@ export class Journal {
   readonly #counts = new Map<string, number>();
   readonly #last = new Map<string, string>();
   readonly #media: { at: string; url: string; bytes: number }[] = [];
+  readonly #tell: (what: string) => void;
   #total = 0;
   #powerPolls = 0;
+
+  /** `tell` gets a line for each power event and each answer, as they happen. */
+  constructor(tell: (what: string) => void = () => {}) {
+    this.#tell = tell;
+  }
 
   power(what: PowerEvent["what"], why: string, boot?: string): void {
     this.#events.push({ at: new Date().toISOString(), what, why, ...(boot === undefined ? {} : { boot }) });
     if (this.#events.length > MAX_EVENTS) this.#events.shift();
+    this.#tell(`power ${what}${boot === undefined ? "" : ` ${boot}`} (${why})`);
+  }
+
+  /** `status` null: the connection was closed without an answer. */
+  answered(method: string, path: string, status: number | null): void {
+    this.#tell(`${method} ${path} ${status ?? "dropped"}`);
   }
 
   /**

@@ -53,11 +53,18 @@ export class RedfishService {
       // A dropped request is still done where the fault says so: then only its answer is lost.
       const wanted = interception === null || interception.done;
       const reply = wanted ? await this.#answer(request, method, path, url.searchParams) : null;
-      if (interception || !reply) request.socket.destroy();
-      else send(response, method, reply);
+      if (interception || !reply) {
+        this.#parts.journal.answered(method, path, null);
+        request.socket.destroy();
+      } else this.#send(response, method, path, reply);
     } catch (error) {
-      send(response, method, errorReply(error));
+      this.#send(response, method, path, errorReply(error));
     }
+  }
+
+  #send(response: ServerResponse, method: string, path: string, reply: TextReply): void {
+    this.#parts.journal.answered(method, path, reply.status);
+    send(response, method, reply);
   }
 
   async #answer(request: IncomingMessage, method: string, path: string, query: URLSearchParams): Promise<TextReply> {

@@ -170,7 +170,9 @@ function siteOf({ entries, cache, gateway, sources, url }: Parts): Site {
       const boot = await entries.publish(target, session, epoch, wasOff);
       if (boot !== before) gateway.bootEnded(target);
       return {
-        httpBootUri: `${url}/u/${boot.mediaSegment}/ipxe.efi`,
+        // snponly.efi uses the firmware's own network stack: Debian 12's ipxe.efi does not come back under OVMF when
+        // its script exits, and the target would not get home.
+        httpBootUri: `${url}/u/${boot.mediaSegment}/snponly.efi`,
         scriptUrl: `${url}/boot.ipxe`,
         // The boot server makes no media: `publish` refuses a session that boots from one.
         mediaUrl: null,

@@ -29,7 +29,7 @@ const GET_AND_HEAD = ["GET", "HEAD"];
  * |---|---|
  * | `/boot.ipxe` | who are you; the live session's script; the way home |
  * | `/b/<nonce>/<file>` | kernel, initrds and session archive, until the hello |
- * | `/u/<segment>/ipxe.efi` | iPXE for UEFI HTTP boot, while the session is published |
+ * | `/u/<segment>/snponly.efi` (or `ipxe.efi`) | iPXE for UEFI HTTP boot, while the session is published |
  */
 export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
   app.route({

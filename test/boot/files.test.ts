@@ -149,7 +149,7 @@ describe("UEFI HTTP boot", () => {
     const plan = planOf({ firmware: "uefi", via: "uefi-http" });
     await site.publish(plan);
     const { httpBootUri } = await site.site.publish("r1-n07", plan.session, 1, false);
-    expect(httpBootUri).toMatch(/^http:\/\/[^/?]+\/u\/[A-Za-z0-9_-]{32}\/ipxe\.efi$/);
+    expect(httpBootUri).toMatch(/^http:\/\/[^/?]+\/u\/[A-Za-z0-9_-]{32}\/snponly\.efi$/);
     const path = new URL(httpBootUri).pathname;
     const head = await site.get(path, {}, "HEAD");
     const got = await site.get(path);

@@ -1,11 +1,10 @@
 import type { Catalogue } from "../src/catalogue/catalogue.js";
-import { parseSelector } from "../src/catalogue/selector.js";
 import { PitstopError } from "../src/domain/errors.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type { TaskResult } from "../src/domain/session.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { CentralActivities } from "./contract.js";
-import { planSession } from "./plan.js";
+import { planCampaign, planSession } from "./plan.js";
 
 export interface CentralDeps {
   catalogue: Catalogue;
@@ -21,26 +20,7 @@ export function centralActivities({ catalogue, objects, watch, isBusy }: Central
   return {
     planSession: (input) => planSession(catalogue, objects, input),
 
-    async planCampaign({ targets, select, action, image }) {
-      if (!(await catalogue.get("Action", action))) {
-        throw new PitstopError("notFound", `There is no action "${action}"; "pitstop get actions" lists them.`);
-      }
-      if (image && !(await catalogue.get("Image", image))) {
-        throw new PitstopError("notFound", `There is no image "${image}"; "pitstop get images" lists them.`);
-      }
-      const names = new Set(targets ?? []);
-      for (const name of names) {
-        if (!(await catalogue.get("Target", name))) {
-          throw new PitstopError("notFound", `There is no target "${name}"; "pitstop get targets" lists them.`);
-        }
-      }
-      if (select) for (const found of await catalogue.list("Target", parseSelector(select))) names.add(found.name);
-      if (names.size === 0) {
-        const why = select ? `no target has the labels ${select}` : "neither targets nor select is given";
-        throw new PitstopError("invalid", `The campaign has nothing to do: ${why}.`);
-      }
-      return { targets: [...names] };
-    },
+    planCampaign: ({ request }) => planCampaign(catalogue, request),
 
     async awaitFreeTarget({ target }) {
       // Waiting is the retry policy's: an attempt only looks.

@@ -3,6 +3,8 @@
 import type { SessionRecord } from "../src/domain/record.js";
 import type {
   BootDiagnosis,
+  CampaignPlan,
+  CampaignRequest,
   HomeVerdict,
   PlannedTask,
   PowerAction,
@@ -16,13 +18,8 @@ import type { BootSnapshot } from "../src/domain/snapshot.js";
 export interface CentralActivities {
   /** Validates, fills defaults, freezes target, action and image for the whole session. */
   planSession(input: { request: SessionRequest; session: string; workflowId: string }): Promise<SessionPlan>;
-  /** The names of the targets that a campaign means, in order. */
-  planCampaign(input: {
-    targets?: string[];
-    select?: string;
-    action: string;
-    image?: string;
-  }): Promise<{ targets: string[] }>;
+  /** Validates a campaign's request, fills its defaults, and says which targets it means. */
+  planCampaign(input: { request: CampaignRequest }): Promise<CampaignPlan>;
   /** Waits until no session holds the target; retried by its policy. */
   awaitFreeTarget(input: { target: string }): Promise<void>;
   /** The catalogue's copy of the boot snapshot: get-or-create. */

@@ -1,15 +1,26 @@
+import type { z } from "zod";
 import type { Catalogue } from "../src/catalogue/catalogue.js";
+import { parseSelector } from "../src/catalogue/selector.js";
 import type { Action, Task } from "../src/domain/action.js";
 import { durationMs } from "../src/domain/basics.js";
 import { PitstopError } from "../src/domain/errors.js";
 import type { Image } from "../src/domain/image.js";
-import { type PlannedTask, plannedTask, SessionPlan, SessionRequest } from "../src/domain/session.js";
+import {
+  type CampaignPlan,
+  CampaignRequest,
+  type PlannedTask,
+  plannedTask,
+  SessionPlan,
+  SessionRequest,
+} from "../src/domain/session.js";
 import type { Target } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
 
 /** What remains between the sum of all deadlines and the absolute one, for a restore that is tried again. */
 const RESERVE_MS = 60 * 60_000;
 const DEFAULT_HOME_MS = 15 * 60_000;
+
+type Lookup = Pick<Catalogue, "get" | "list">;
 
 export interface PlanInput {
   request: SessionRequest;
@@ -74,18 +85,45 @@ async function planTask(objects: ObjectStore, task: Task, id: string): Promise<P
   return plannedTask(task, id, await objects.put(Buffer.from(task.script, "utf8")));
 }
 
-function parseRequest(input: unknown) {
-  const parsed = SessionRequest.safeParse(input);
+/** Validates the request, fills defaults, and says which targets it means: those named, then those selected. */
+export async function planCampaign(catalogue: Lookup, input: unknown): Promise<CampaignPlan> {
+  const request = parse(
+    CampaignRequest,
+    input,
+    'Give one JSON argument with targets (or select) and an action, for example {"targets": ["r1-n07"], "action": "inventory"}.',
+  );
+  const action = await mustHave(catalogue, "Action", request.action, "actions");
+  await imageFor(catalogue, action, request.image);
+  const names = new Set(request.targets ?? []);
+  for (const name of names) await mustHave(catalogue, "Target", name, "targets");
+  if (request.select !== undefined) {
+    for (const found of await catalogue.list("Target", parseSelector(request.select))) names.add(found.name);
+  }
+  if (names.size === 0) {
+    const why = request.select ? `no target has the labels ${request.select}` : "neither targets nor select is given";
+    throw new PitstopError("invalid", `The campaign has nothing to do: ${why}.`);
+  }
+  return { ...request, targets: [...names] };
+}
+
+const parseRequest = (input: unknown) =>
+  parse(
+    SessionRequest,
+    input,
+    'Give one JSON argument with the target, for example {"target": "r1-n07", "action": "inventory"}.',
+  );
+
+/** What a person typed into a form may be anything; the sentence says which field, and what a whole one looks like. */
+function parse<T>(schema: z.ZodType<T>, input: unknown, example: string): T {
+  const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw new PitstopError(
-    "invalid",
-    `The request's ${issue?.path.join(".") || "argument"} is not usable: ${issue?.message}.`,
-  );
+  const field = issue?.path.join(".") || "argument";
+  throw new PitstopError("invalid", `The request's ${field} is not usable: ${issue?.message}. ${example}`);
 }
 
 async function mustHave<K extends "Target" | "Action" | "Image">(
-  catalogue: Catalogue,
+  catalogue: Lookup,
   kind: K,
   name: string,
   plural: string,
@@ -98,7 +136,7 @@ async function mustHave<K extends "Target" | "Action" | "Image">(
   );
 }
 
-async function imageFor(catalogue: Catalogue, action: Action, asked: string | undefined): Promise<Image | null> {
+async function imageFor(catalogue: Lookup, action: Action, asked: string | undefined): Promise<Image | null> {
   if (!action.image && asked) {
     throw new PitstopError(
       "invalid",

@@ -16,20 +16,45 @@ import type { Interrupt, Mailbox } from "./messages.js";
 /** Failures that no repetition mends: a person must change something first. A 401 above all (lock-outs). */
 const FINAL = ["invalid", "unauthorized", "notFound", "busy", "conflict", "refused"];
 
+/** One line for the Temporal UI beside each name. */
+const CENTRAL_SUMMARIES: Record<keyof CentralActivities, string> = {
+  planSession: "Freeze target, action and image",
+  planCampaign: "Which targets?",
+  awaitFreeTarget: "Wait until the target is free",
+  keepSnapshot: "Keep the boot snapshot in the catalogue",
+  recordSession: "Write the session's record",
+  closeSnapshot: "Forget the boot snapshot",
+};
+
 /** Central work is short: local activities, so that it costs one event and no hop. */
-export const central = proxyLocalActivities<CentralActivities>({
-  startToCloseTimeout: "20s",
-  // A local activity that fails for longer would hold the workflow task; what must not be lost is tried by `patient`.
-  retry: { initialInterval: "100ms", maximumInterval: "2s", maximumAttempts: 5, nonRetryableErrorTypes: FINAL },
-});
+export const central = summarised(
+  proxyLocalActivities<CentralActivities>({
+    startToCloseTimeout: "20s",
+    // A local activity that fails for longer would hold the workflow task; what must not be lost is tried by `patient`.
+    retry: { initialInterval: "100ms", maximumInterval: "2s", maximumAttempts: 5, nonRetryableErrorTypes: FINAL },
+  }),
+);
 
 /** The same activities for what must not be lost while the catalogue is away: up to a day. */
-export const patient = proxyActivities<CentralActivities>({
-  taskQueue: CENTRAL_QUEUE,
-  startToCloseTimeout: "30s",
-  scheduleToCloseTimeout: "24h",
-  retry: { initialInterval: "1s", maximumInterval: "1m", nonRetryableErrorTypes: FINAL },
-});
+export const patient = summarised(
+  proxyActivities<CentralActivities>({
+    taskQueue: CENTRAL_QUEUE,
+    startToCloseTimeout: "30s",
+    scheduleToCloseTimeout: "24h",
+    retry: { initialInterval: "1s", maximumInterval: "1m", nonRetryableErrorTypes: FINAL },
+  }),
+);
+
+type WithSummary = { executeWithOptions(options: { summary: string }, args: unknown[]): Promise<unknown> };
+
+function summarised(activities: Record<keyof CentralActivities, unknown>): CentralActivities {
+  const calls = Object.entries(CENTRAL_SUMMARIES).map(([name, summary]) => [
+    name,
+    (input: unknown) =>
+      (activities[name as keyof CentralActivities] as WithSummary).executeWithOptions({ summary }, [input]),
+  ]);
+  return Object.fromEntries(calls) as CentralActivities;
+}
 
 export interface SiteCall {
   /** One line for the Temporal UI, up to 200 bytes. */
@@ -110,7 +135,7 @@ export class Interrupts {
         this.scope = CancellationScope.current();
         if (limitMs !== null) {
           timer
-            .run(() => sleep(limitMs))
+            .run(() => sleep(limitMs, { summary: "The work must have ended" }))
             .then(
               () => this.raise({ kind: "deadline" }),
               () => undefined,

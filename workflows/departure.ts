@@ -52,7 +52,9 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   mail.done = null;
   const epoch = leg.epoch;
   // Arm first: a refusal then costs no downtime.
-  log.count(await site("armTarget", { plan, epoch, wasOff }, { summary: `Arm${nth}`, limitMs: 5 * MINUTE }));
+  log.count(
+    await site("armTarget", { plan, epoch, wasOff }, { summary: `Set the next boot${nth}`, limitMs: 5 * MINUTE }),
+  );
   log.enter("rebooting");
   await shutDown(ctx, `boot ${plan.image?.name}${nth}`);
   leg.running = null;
@@ -80,7 +82,10 @@ async function firstContact(ctx: SessionContext, epoch: number, waitMs: number):
   const deadline = Date.now() + waitMs;
   for (;;) {
     const left = Math.max(1, deadline - Date.now());
-    if (!(await condition(() => mail.hello?.epoch === epoch || mail.wentHome === epoch, left))) return null;
+    const heard = await condition(() => mail.hello?.epoch === epoch || mail.wentHome === epoch, left, {
+      summary: "The image must have made contact",
+    });
+    if (!heard) return null;
     if (mail.hello?.epoch === epoch) return mail.hello;
     // The word may be from before the power-on: only a look tells.
     mail.wentHome = null;

@@ -169,25 +169,46 @@ export class Logbook {
 
   /** The story so far, for the Temporal UI's «current details». Markdown. */
   private tell(): void {
-    const rows = this.phases.map(
-      (p) => `| ${p.name} | ${p.startedAt.slice(11, 19)} | ${p.endedAt ? seconds(p.startedAt, p.endedAt) : "…"} |`,
-    );
-    const facts = [
-      this.outcome ? `Outcome of the work: **${this.outcome}**.` : "",
-      this.failure ? `${this.failure.message}` : "",
+    const cell = (p: PhaseTime) => (p.endedAt ? seconds(p.startedAt, p.endedAt) : "…");
+    const rows = this.phases.map((p) => `| ${p.name} | ${p.startedAt.slice(11, 19)} | ${cell(p)} |`);
+    const paragraphs = [
+      `**${this.request.target}**: ${this.status().action ?? "restore only"}, now *${this.phase}*`,
       this.stranded
-        ? `**Stranded.** ${this.stranded.message} Send the update \`retryRestore\` or \`releaseTarget\`.`
+        ? `**Stranded: a person must act.** ${this.stranded.message} Then send the update \`retryRestore\`, or \`releaseTarget\` with a reason.`
         : "",
-    ].filter(Boolean);
-    setCurrentDetails(
-      [
-        `**${this.request.target}**: ${this.status().action ?? "restore only"}, now *${this.phase}*`,
-        ...facts,
-        ["| phase | since (UTC) | took |", "|---|---|---|", ...rows].join("\n"),
-      ].join("\n\n"),
-    );
+      this.tellWork(),
+      this.tellHome(),
+      ["| phase | since (UTC) | took |", "|---|---|---|", ...rows].join("\n"),
+      this.diagnoses.map((diagnosis, i) => `- Boot ${i + 1} made no contact: ${diagnosis.summary}`).join("\n"),
+      this.notes
+        .slice(-TOLD_NOTES)
+        .map((note) => `- ${note}`)
+        .join("\n"),
+      // The UI cuts off the last line of what it renders.
+      "&nbsp;",
+    ];
+    setCurrentDetails(paragraphs.filter(Boolean).join("\n\n"));
+  }
+
+  private tellWork(): string {
+    if (!this.outcome) return "";
+    const tasks = this.tasks.map((task) => `${task.name} ${task.status}`).join(", ");
+    return [`Work: **${this.outcome}**${tasks ? ` (${tasks})` : ""}.`, this.failure?.message ?? ""].join(" ").trim();
+  }
+
+  private tellHome(): string {
+    if (this.untouched && this.ending === "restored") return "Home: nothing had been written to the target.";
+    if (this.released) return `Home: not proved; released by ${this.released.by}: ${this.released.reason}`;
+    if (!this.verdict?.proved) return "";
+    const { strength, reason } = this.verdict;
+    if (strength === "off") return "Home: **proved**. It is off, as it was.";
+    if (strength === "strong") return "Home: **proved**. The same system as before runs there again.";
+    return `Home: weakly proved. ${reason ?? "What answers there does not say who it is."}`;
   }
 }
+
+/** The newest notes that the details show; the record has all. */
+const TOLD_NOTES = 10;
 
 const seconds = (from: string, to: string): string => `${((Date.parse(to) - Date.parse(from)) / 1000).toFixed(1)} s`;
 

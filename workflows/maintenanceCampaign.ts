@@ -1,16 +1,17 @@
 import { WorkflowExecutionAlreadyStartedError } from "@temporalio/common";
 import {
-  ApplicationFailure,
   type ChildWorkflowHandle,
   condition,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
   startChild,
+  upsertSearchAttributes,
   workflowInfo,
 } from "@temporalio/workflow";
 import { sessionWorkflowId } from "../src/domain/ids.js";
-import type { CampaignRequest, CampaignSummary, SessionSummary } from "../src/domain/session.js";
+import type { CampaignPlan, CampaignRequest, CampaignSummary, SessionSummary } from "../src/domain/session.js";
+import { ACTION } from "./attributes.js";
 import { central, patient } from "./context.js";
 import { failureOf } from "./logbook.js";
 import { maintenanceSession } from "./maintenanceSession.js";
@@ -26,39 +27,28 @@ export async function maintenanceCampaign(request: CampaignRequest): Promise<Cam
   setHandler(campaignStatusQuery, () => summary);
   setHandler(announcedSignal, (session) => void announced.set(session.target, session));
 
-  if (typeof request !== "object" || request === null || typeof request.action !== "string") {
-    throw ApplicationFailure.nonRetryable(
-      'Give one JSON argument with targets (or select) and an action, for example {"targets": ["r1-n07"], "action": "inventory"}.',
-      "invalid",
-    );
-  }
-  const { targets } = await central.planCampaign({
-    action: request.action,
-    ...(request.targets ? { targets: request.targets } : {}),
-    ...(request.select ? { select: request.select } : {}),
-    ...(request.image ? { image: request.image } : {}),
-  });
-  summary.waiting = [...targets];
+  const plan = await central.planCampaign({ request });
+  upsertSearchAttributes([{ key: ACTION, value: plan.action }]);
+  summary.waiting = [...plan.targets];
 
   const lane = async () => {
     for (let target = summary.waiting.shift(); target !== undefined; target = summary.waiting.shift()) {
       summary.running.push(target);
-      tell(request, summary);
-      const ended = await runOne(request, target, announced);
+      tell(plan, summary);
+      const ended = await runOne(plan, target, announced);
       summary.running.splice(summary.running.indexOf(target), 1);
       if (ended) summary.ended.push(ended);
       else summary.skipped.push(target);
-      tell(request, summary);
+      tell(plan, summary);
     }
   };
-  const lanes = Math.min(request.atOnce ?? 20, targets.length);
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(Array.from({ length: Math.min(plan.atOnce, plan.targets.length) }, lane));
   return summary;
 }
 
 /** One session as a child, until it ends or is announced stranded; null: the target was busy and is skipped. */
 async function runOne(
-  request: CampaignRequest,
+  plan: CampaignPlan,
   target: string,
   announced: Map<string, SessionSummary>,
 ): Promise<SessionSummary | null> {
@@ -69,22 +59,22 @@ async function runOne(
       child = await startChild(maintenanceSession, {
         workflowId: sessionWorkflowId(target),
         parentClosePolicy: ParentClosePolicy.ABANDON,
-        staticSummary: `${request.action} on ${target}`.slice(0, 200),
+        staticSummary: `${plan.action} on ${target}`.slice(0, 200),
         args: [
           {
             target,
-            action: request.action,
-            ...(request.image ? { image: request.image } : {}),
-            ...(request.params ? { params: request.params } : {}),
-            requestedBy: request.requestedBy ?? `campaign ${info.workflowId}`,
+            action: plan.action,
+            ...(plan.image ? { image: plan.image } : {}),
+            params: plan.params,
+            requestedBy: plan.requestedBy ?? `campaign ${info.workflowId}`,
             campaign: info.workflowId,
           },
         ],
       });
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-      if (request.onBusy === "skip") return null;
-      if (request.onBusy === "wait") {
+      if (plan.onBusy === "skip") return null;
+      if (plan.onBusy === "wait") {
         await patient.awaitFreeTarget({ target });
         continue;
       }
@@ -113,16 +103,30 @@ const notStarted = (target: string, code: string, message: string): SessionSumma
   stranded: null,
 });
 
-function tell(request: CampaignRequest, summary: CampaignSummary): void {
-  const stranded = summary.ended.filter((s) => s.ending === "stranded").map((s) => s.target);
-  const failed = summary.ended.filter((s) => s.outcome !== "succeeded").map((s) => s.target);
-  setCurrentDetails(
-    [
-      `**${request.action}**: ${summary.running.length} running, ${summary.waiting.length} waiting, ${summary.ended.length} ended, ${summary.skipped.length} skipped`,
-      stranded.length ? `**Stranded:** ${stranded.slice(0, 50).join(", ")}` : "",
-      failed.length ? `Work not done: ${failed.slice(0, 50).join(", ")}` : "",
-    ]
-      .filter(Boolean)
-      .join("\n\n"),
-  );
+/** The campaign so far, for the Temporal UI's «current details». Markdown. */
+function tell(plan: CampaignPlan, { waiting, running, skipped, ended }: CampaignSummary): void {
+  const stranded = ended.filter((session) => session.ending === "stranded");
+  const failed = ended.filter((session) => session.ending !== "stranded" && session.outcome !== "succeeded");
+  const paragraphs = [
+    `**${plan.action}** on ${plan.targets.length} target${plan.targets.length === 1 ? "" : "s"}: ${running.length} running, ${waiting.length} waiting, ${ended.length} ended, ${skipped.length} skipped`,
+    listed("Stranded: a person must act", stranded, (session) => session.stranded?.message),
+    listed("The work was not done", failed, (session) => session.failure?.message),
+    // The UI cuts off the last line of what it renders.
+    "&nbsp;",
+  ];
+  setCurrentDetails(paragraphs.filter(Boolean).join("\n\n"));
 }
+
+function listed(
+  title: string,
+  sessions: SessionSummary[],
+  why: (session: SessionSummary) => string | undefined,
+): string {
+  if (sessions.length === 0) return "";
+  const lines = sessions.slice(0, TOLD_TARGETS).map((session) => `- ${session.target}: ${why(session) ?? "no reason"}`);
+  const more = sessions.length - TOLD_TARGETS;
+  return [`**${title}**`, "", ...lines, ...(more > 0 ? [`- and ${more} more`] : [])].join("\n");
+}
+
+/** Targets that the details tell of one by one; the result has all. */
+const TOLD_TARGETS = 50;

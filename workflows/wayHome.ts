@@ -52,7 +52,7 @@ async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Fai
       // A refused password is never tried again (lock-outs), and waiting longer for a proof was done already.
       if (attempt >= ATTEMPTS || failure.code === "unauthorized" || failure.code === "homeNotProved") return failure;
       ctx.log.notes.push(`Restore attempt ${attempt}: ${failure.message}`);
-      await sleep(5_000 * attempt * attempt);
+      await sleep(5_000 * attempt * attempt, { summary: `Before restore attempt ${attempt + 1}` });
     }
   }
 }
@@ -95,7 +95,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   const restored = await site(
     "restoreBoot",
     { plan, snapshot },
-    { summary: "Disarm to the boot snapshot", limitMs: 5 * MINUTE },
+    { summary: "Put the boot state back to the snapshot", limitMs: 5 * MINUTE },
   );
   log.notes.push(...log.count(restored).notes);
   if (toBeOn && !atHome) {

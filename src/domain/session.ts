@@ -34,6 +34,8 @@ export const CampaignRequest = z.strictObject({
   atOnce: z.number().int().min(1).max(500).default(20),
 });
 export type CampaignRequest = z.input<typeof CampaignRequest>;
+/** The request with its defaults, and the targets that it means, in order. */
+export type CampaignPlan = z.output<typeof CampaignRequest> & { targets: string[] };
 
 /** A task as it is frozen in the plan: its script is in the store, under its digest. */
 export const PlannedTask = z.object({

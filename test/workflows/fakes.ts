@@ -1,6 +1,6 @@
 import type { CentralActivities, Effects, SiteActivities } from "../../activities/contract.js";
 import type { SessionRecord } from "../../src/domain/record.js";
-import type { SessionPlan, TaskResult } from "../../src/domain/session.js";
+import { CampaignRequest, type SessionPlan, type TaskResult } from "../../src/domain/session.js";
 import type { BootSnapshot, BootState } from "../../src/domain/snapshot.js";
 import { Target } from "../../src/domain/target.js";
 
@@ -75,7 +75,7 @@ export class FakeWorld {
     return {
       planSession: async ({ request, session, workflowId }) =>
         this.plan({ target: request.target, session, workflowId }),
-      planCampaign: async ({ targets }) => ({ targets: targets ?? [] }),
+      planCampaign: async ({ request }) => ({ ...CampaignRequest.parse(request), targets: request.targets ?? [] }),
       awaitFreeTarget: async () => undefined,
       keepSnapshot: async ({ snapshot }) => {
         const kept = this.snapshots.get(snapshot.target) ?? snapshot;

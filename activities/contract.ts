@@ -71,7 +71,7 @@ export interface SiteActivities {
     rebooted: boolean;
     /** A shutdown was asked for and given up: how long the power is watched for a system that obeys late. */
     watchLateOffMs: number;
-  }): Promise<Effects & { verdict: HomeVerdict; waitedMs: number }>;
+  }): Promise<Effects & { verdict: HomeVerdict; waitedMs: number; provedAt: string }>;
   /** The site has forgotten the session and the BMC's session is closed. */
   closeSite(input: { plan: SessionPlan }): Promise<Effects>;
 }

@@ -19,17 +19,18 @@ export async function verifyHome(
   control: TargetControl,
   collected: Collected,
   input: Input,
-): Promise<{ verdict: HomeVerdict; waitedMs: number }> {
+): Promise<{ verdict: HomeVerdict; waitedMs: number; provedAt: string }> {
   const startedAt = Date.now();
   const lateOff = await watchForLatePowerOff(control, collected, input.watchLateOffMs);
   const home =
     input.snapshot.state.power === "On"
       ? await waitForProof(deps, { ...input, rebooted: input.rebooted || lateOff })
       : { proved: true, strength: "off" as const, reason: null, checks: [] };
-  const waitedMs = Date.now() - startedAt;
+  const provedAt = Date.now();
   const after = await control.readState();
   const { differences, added } = compareBootState(input.snapshot.state, after);
-  return { verdict: { ...home, after, differences, added }, waitedMs };
+  const verdict = { ...home, after, differences, added };
+  return { verdict, waitedMs: provedAt - startedAt, provedAt: new Date(provedAt).toISOString() };
 }
 
 /** A system that was asked to shut down may do so after its deadline: it is seen and powered on again. */

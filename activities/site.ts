@@ -74,7 +74,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     ensureOff: ({ plan, running, why }) =>
       controls.use(plan, async (control, collected) => {
         await own(plan);
-        if (running === "image") await letImageFinish(site, control, plan);
+        const finishingMs = running === "image" ? await letImageFinish(site, control, plan) : 0;
         const { graceful, then } = plan.target.shutdown;
         const how: OffHow =
           running === "image"
@@ -82,7 +82,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
             : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
         const done = await ensureOff(control, how, { why, signal: cancellation() });
         collected.powerActions.push(...done.actions);
-        return { tookMs: done.tookMs };
+        return { tookMs: finishingMs + done.tookMs };
       }),
 
     locateTarget: ({ plan, snapshot }) =>
@@ -194,16 +194,20 @@ function choiceOf(plan: SessionPlan, uri: string): BootChoice {
   throw new PitstopError("internal", "A session without a boot path was armed.");
 }
 
-/** The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. */
-async function letImageFinish(site: Site, control: TargetControl, plan: SessionPlan): Promise<void> {
-  if ((await control.power()) === "Off") return;
+/**
+ * The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. Returns the
+ * milliseconds from its taking the word: they are the machine's own.
+ */
+async function letImageFinish(site: Site, control: TargetControl, plan: SessionPlan): Promise<number> {
   const taken = await site.finish(plan.target.name, plan.session, "off", FINISH_HEARD_MS);
-  if (!taken) return;
-  const deadline = Date.now() + FINISH_OFF_MS;
+  const startedAt = Date.now();
+  if (!taken) return 0;
   for (const ms of growing(50, 1_000)) {
-    if ((await control.power()) === "Off" || Date.now() > deadline) return;
+    const waitedMs = Date.now() - startedAt;
+    if ((await control.power()) === "Off" || waitedMs > FINISH_OFF_MS) return waitedMs;
     await pause(ms);
   }
+  return 0;
 }
 
 /** The finding of the task that makes the action's report must be that report. */

@@ -108,10 +108,11 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
       ),
     );
   }
-  await prove(ctx, snapshot);
+  await prove(ctx, snapshot, toBeOn && !atHome ? log.lastPowerOnAt() : null);
 }
 
-async function prove(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
+/** `bootedFrom`: when the power-on of this attempt was sent; its boot is the machine's own time. */
+async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: number | null): Promise<void> {
   const { plan, log, site, leg } = ctx;
   log.enter("verifying");
   const watchLateOffMs = leg.shutdownAsked && !leg.verifiedOff ? LATE_POWER_OFF_MS : 0;
@@ -123,7 +124,7 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot): Promise<void>
     ),
   );
   log.verdict = proof.verdict;
-  log.spentByMachine(proof.waitedMs);
+  log.spentByMachine(bootedFrom === null ? proof.waitedMs : Date.parse(proof.provedAt) - bootedFrom);
   if (!proof.verdict.proved) {
     throw ApplicationFailure.nonRetryable(
       proof.verdict.reason ?? "The target's own system gave no proof.",

@@ -154,6 +154,7 @@ export class FakeWorld {
             reason: this.power === snapshot.state.power ? null : "the power is not as it was",
           },
           waitedMs: 1,
+          provedAt: new Date().toISOString(),
         }),
       closeSite: async () => done("close", {}),
     };

@@ -307,6 +307,7 @@ describe("a session's story", () => {
         powerActions: [],
         bmcRequests: { total: 0, powerPolls: 0 },
         waitedMs: 1,
+        provedAt: new Date().toISOString(),
         verdict: {
           proved: false,
           strength: "none",

@@ -72,7 +72,9 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
     log.count(await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }))
       .where;
   leg.running = null;
-  let atHome = where === "home" || (where === "unknown" && leg.sentHome);
+  // Until a power-off was verified, what runs is the target's own system, however silent it has become.
+  const neverLeft = toBeOn && snapshot.session === log.session && !leg.verifiedOff;
+  let atHome = where === "home" || (where === "unknown" && (leg.sentHome || neverLeft));
   if (!atHome && where !== "off") {
     const off = await site(
       "ensureOff",

@@ -357,6 +357,21 @@ describe("a session's story", () => {
     expect(world.calls).toEqual(["capture", "stage", "arm 1", "off home", "locate", "restore", "verify", "close"]);
   });
 
+  it("a system that hangs in its shutdown and answers no more is not forced off either", async () => {
+    world.override.ensureOff = async ({ running: what }) => {
+      world.calls.push(`off ${what}`);
+      throw ApplicationFailure.nonRetryable("It did not power off within 180s.", "refused");
+    };
+    world.override.locateTarget = async () => ({
+      where: "unknown",
+      powerActions: [],
+      bmcRequests: { total: 0, powerPolls: 0 },
+    });
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "failed", ending: "restored" });
+    expect(world.calls.filter((call) => call.startsWith("off"))).toEqual(["off home"]);
+  });
+
   it("the snapshot of a lost session is adopted: home first, and the work is not begun", async () => {
     helloAtBoot();
     world.power = "Off";

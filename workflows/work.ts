@@ -1,4 +1,4 @@
-import { ApplicationFailure, condition } from "@temporalio/workflow";
+import { ApplicationFailure, CancellationScope, CancelledFailure, condition } from "@temporalio/workflow";
 import type { Outcome } from "../src/domain/ids.js";
 import type { Failure, PlannedTask, TaskResult } from "../src/domain/session.js";
 import type { SessionContext } from "./context.js";
@@ -45,6 +45,10 @@ async function active(ctx: SessionContext): Promise<WorkResult> {
       const result = await offer(ctx, task);
       log.tasks.push(result);
       log.spentByMachine(result.durationMs);
+      // A task that ended because the work was cut short says nothing of the work: who cut it does.
+      if (result.status !== "succeeded" && CancellationScope.current().consideredCancelled) {
+        throw new CancelledFailure("The work was cut short.");
+      }
       if (result.status !== "succeeded") return { outcome: outcomeOf(result), failure: taskFailure(result) };
     } else if (mail.done) {
       const gaveUp = mail.done.outcome === "failed";

@@ -90,6 +90,8 @@ const untilCancelled = () => {
   return context.cancelled.finally(() => clearInterval(beat));
 };
 
+const shortWork = { gracefulMs: 1000, bootMs: 2000, bootAttempts: 1, workMs: 500, leaseMs: 5000, homeMs: 2000 };
+
 describe("a session's story", () => {
   it("goes away, works, comes home and says so", async () => {
     helloAtBoot();
@@ -254,11 +256,28 @@ describe("a session's story", () => {
     expect(world.calls.slice(-5)).toEqual(["off image", "restore", "on home", "verify", "close"]);
   });
 
+  it.each([
+    ["an abort", { outcome: "aborted", failure: { message: "Aborted by ada: enough." } }],
+    ["a cancellation in Temporal", { outcome: "aborted" }],
+    ["the work's deadline", { outcome: "timedOut" }],
+  ])("a task that the agent stops because of %s does not count as failed work", async (cause, ended) => {
+    helloAtBoot();
+    if (cause.includes("deadline")) world.planOverrides = { limits: shortWork };
+    world.override.offerTask = async ({ task: offered }) => {
+      await untilCancelled().catch(() => undefined);
+      return result(offered.id, "cancelled");
+    };
+    const handle = await start();
+    await reach("working");
+    if (cause.includes("abort")) await handle.executeUpdate("abort", { args: [{ by: "ada", reason: "enough" }] });
+    if (cause.includes("Temporal")) await handle.cancel();
+    expect(await handle.result()).toMatchObject({ ...ended, ending: "restored" });
+    expect(world.records.at(-1)?.tasks).toMatchObject([{ id: "1-look", status: "cancelled" }]);
+  });
+
   it("work that runs into its deadline is timedOut, and the target comes home", async () => {
     helloAtBoot();
-    world.planOverrides = {
-      limits: { gracefulMs: 1000, bootMs: 2000, bootAttempts: 1, workMs: 500, leaseMs: 5000, homeMs: 2000 },
-    };
+    world.planOverrides = { limits: shortWork };
     world.override.offerTask = untilCancelled as never;
     expect(await (await start()).result()).toMatchObject({ outcome: "timedOut", ending: "restored" });
   });

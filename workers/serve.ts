@@ -74,7 +74,7 @@ export async function startServer(config: Config, say: (line: string) => void): 
         target: entry.target,
         what: event.what,
         task: "task" in event ? event.task : null,
-        message: "message" in event ? event.message : "",
+        message: "message" in event ? event.message : "bytes" in event ? `${event.bytes} bytes of log` : "",
         percent: "percent" in event ? event.percent : null,
       });
     });

@@ -10,10 +10,13 @@ import { contactsOf, noteFetched } from "../src/boot/contacts.js";
 import { Entries } from "../src/boot/entries.js";
 import { Journal } from "../src/boot/journal.js";
 import { startListener } from "../src/boot/listener.js";
-import { bootRoutes, entryByNonce } from "../src/boot/routes.js";
+import { Media } from "../src/boot/media.js";
+import { mediumName, noteMediumRead, sessionMedium } from "../src/boot/medium-served.js";
+import { bootRoutes, entryByNonce, mediaRoutes } from "../src/boot/routes.js";
 import { ensureSecret } from "../src/boot/secret.js";
+import type { ArchiveFacts } from "../src/boot/session-archive.js";
 import type { SessionLink, Site, SiteBoot, SiteEntry } from "../src/boot/site.js";
-import { imagesInUse, requireStaged, stageImage } from "../src/boot/staging.js";
+import { imagesInUse, refuseUnsealed, requireStaged, stageImage } from "../src/boot/staging.js";
 import { ensureTls, siteNames } from "../src/boot/tls.js";
 import { fits } from "../src/boot/whose.js";
 import type { Config } from "../src/config.js";
@@ -28,7 +31,12 @@ const RENEWAL_CHECK_MS = 12 * 3_600_000;
 export interface SiteOptions {
   config: Pick<
     Config,
-    "PITSTOP_DATA" | "PITSTOP_SITE_LISTEN" | "PITSTOP_SITE_TLS_LISTEN" | "PITSTOP_SITE_URL" | "PITSTOP_SITE_TLS_URL"
+    | "PITSTOP_DATA"
+    | "PITSTOP_SITE_LISTEN"
+    | "PITSTOP_SITE_TLS_LISTEN"
+    | "PITSTOP_SITE_URL"
+    | "PITSTOP_SITE_TLS_URL"
+    | "PITSTOP_SITE_BMC_URL"
   >;
   stores: {
     /** Findings, logs and scripts. */
@@ -42,6 +50,8 @@ export interface SiteOptions {
   cacheBytes?: number;
   /** Folder with `ipxe.efi` and `snponly.efi`. Default: that of Debian's package ipxe. */
   ipxeFolder?: string;
+  /** Folder with GRUB's platforms `i386-pc` and `x86_64-efi`. Default: that of Debian's packages. */
+  grubFolder?: string;
 }
 
 export interface RunningSite {
@@ -63,13 +73,19 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
   const journal = await Journal.open(join(folder, "journal"));
   for (const file of journal.corrupt) log.error(file, "a journal file was corrupt and was moved aside; look at it");
 
-  const names = siteNames([config.PITSTOP_SITE_URL, config.PITSTOP_SITE_TLS_URL]);
+  const names = siteNames([config.PITSTOP_SITE_URL, config.PITSTOP_SITE_TLS_URL, config.PITSTOP_SITE_BMC_URL]);
   let tls = await ensureTls(folder, names, now);
   const entries = new Entries({ journal, link, now });
+  let media: Media | null = null;
   const cache = await ImageCache.open({
     folder: join(folder, "cache"),
     maxBytes: options.cacheBytes ?? CACHE_BYTES,
-    inUse: () => imagesInUse(entries.all()),
+    inUse: () => imagesInUse(entries.all(), media),
+  });
+  media = await Media.open({
+    folder: join(folder, "media"),
+    cache,
+    grubFolder: options.grubFolder ?? "/usr/lib/grub",
   });
   const gateway = new AgentGateway({
     sessions: {
@@ -103,11 +119,17 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
     archiveFacts: () => ({ tlsUrl: addresses.tlsUrl, ca: tls.ca, pin: tls.pin }),
     ipxeFolder: options.ipxeFolder ?? "/usr/lib/ipxe",
     onFetched: (entry: SiteEntry, of: SiteBoot, name: string) => noteFetched(link, entry, of, name, now),
+    onMediumRead: (entry: SiteEntry, of: SiteBoot, end: number) => noteMediumRead(link, entry, of, end, now),
+    now,
   };
+  const clearMedia = config.PITSTOP_SITE_BMC_URL?.startsWith("http:") === true;
   const plain = await startListener({
     listen: config.PITSTOP_SITE_LISTEN,
     log,
-    routes: (app) => bootRoutes(app, boot),
+    routes: (app) => {
+      bootRoutes(app, boot);
+      if (clearMedia) mediaRoutes(app, boot);
+    },
   });
   const sealed = await startListener({
     listen: config.PITSTOP_SITE_TLS_LISTEN,
@@ -115,6 +137,7 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
     log,
     routes: (app) => {
       bootRoutes(app, boot);
+      mediaRoutes(app, boot);
       agentRoutes(app, gateway);
     },
   });
@@ -134,7 +157,11 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
   };
 
   return {
-    site: siteOf({ entries, cache, gateway, sources: options.stores.sources, url: addresses.url }),
+    site: siteOf({
+      ...{ entries, cache, media, gateway, sources: options.stores.sources, url: addresses.url },
+      bmcUrl: config.PITSTOP_SITE_BMC_URL ?? addresses.tlsUrl,
+      archiveFacts: boot.archiveFacts,
+    }),
     url: addresses.url,
     tlsUrl: addresses.tlsUrl,
     ports: { http: plain.port, tls: sealed.port },
@@ -150,32 +177,43 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
 interface Parts {
   entries: Entries;
   cache: ImageCache;
+  media: Media;
   gateway: AgentGateway;
   sources: SourceOptions;
   url: string;
+  /** As BMCs reach the media. */
+  bmcUrl: string;
+  archiveFacts: () => ArchiveFacts;
 }
 
 /** The boot server's and the gateway's halves of each promise, side by side. */
-function siteOf({ entries, cache, gateway, sources, url }: Parts): Site {
+function siteOf({ entries, cache, media, gateway, sources, url, bmcUrl, archiveFacts }: Parts): Site {
   return {
     open: (plan, runId) => entries.open(plan, runId),
     entry: (target) => entries.get(target),
     entries: () => entries.all(),
     keepSnapshot: (target, session, snapshot) => entries.keepSnapshot(target, session, snapshot),
-    stage: (plan, onProgress, signal) => stageImage(plan, { cache, sources }, onProgress, signal),
+    async stage(plan, onProgress, signal) {
+      refuseUnsealed(plan, bmcUrl);
+      return await stageImage(plan, { cache, media, sources }, onProgress, signal);
+    },
     async publish(target, session, epoch, wasOff) {
       const entry = entries.get(target);
       if (entry?.session === session) await requireStaged(entry.plan, cache);
+      const byMedium = entry?.session === session && entry.plan.via === "virtual-media";
+      const made = byMedium ? await media.ensure(entry.plan) : null;
       const before = entry?.boot;
-      const boot = await entries.publish(target, session, epoch, wasOff);
+      const boot = await entries.publish(
+        ...([target, session, epoch, wasOff] as const),
+        made && ((of, at, minted) => sessionMedium(of, at, minted, { made, facts: archiveFacts() })),
+      );
       if (boot !== before) gateway.bootEnded(target);
       return {
         // snponly.efi uses the firmware's own network stack: Debian 12's ipxe.efi does not come back under OVMF when
         // its script exits, and the target would not get home.
         httpBootUri: `${url}/u/${boot.mediaSegment}/snponly.efi`,
         scriptUrl: `${url}/boot.ipxe`,
-        // The boot server makes no media: `publish` refuses a session that boots from one.
-        mediaUrl: null,
+        mediaUrl: entry && boot.medium ? `${bmcUrl}/m/${boot.mediaSegment}/${mediumName(entry)}` : null,
       };
     },
     async withdraw(target, session) {

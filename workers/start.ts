@@ -5,6 +5,7 @@ import { PitstopClient } from "../src/api/client.js";
 import { main as command, processIo } from "../src/cli/main.js";
 import { type Config, loadConfig } from "../src/config.js";
 import { messageOf } from "../src/domain/errors.js";
+import { BootVia } from "../src/domain/target.js";
 import type { Lab } from "../src/lab/lab.js";
 import { freePort } from "../src/temporal/devserver.js";
 import { openLab } from "./lab.js";
@@ -18,6 +19,7 @@ Starts the operations server and a lab, takes a lab machine away and home once, 
   --json FILE        write the session's record
   --action NAME      what to do there                 (default inventory)
   --machine KIND     bios, uefi or process            (default bios; process where QEMU is missing)
+  --via WAY          pxe, uefi-http or virtual-media  (default pxe; uefi-http under UEFI)
 `;
 
 /** A machine that boots under software emulation on a busy host may take its time. */
@@ -79,6 +81,7 @@ function readArguments(argv: string[], qemu: boolean): StartOptions | "help" {
       json: { type: "string" },
       action: { type: "string", default: "inventory" },
       machine: { type: "string", default: qemu ? "bios" : "process" },
+      via: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   });
@@ -87,6 +90,8 @@ function readArguments(argv: string[], qemu: boolean): StartOptions | "help" {
   if (machine !== "bios" && machine !== "uefi" && machine !== "process") {
     throw new Error(`--machine is bios, uefi or process, not "${machine}".`);
   }
+  const via = BootVia.optional().safeParse(values.via);
+  if (!via.success) throw new Error(`--via is ${BootVia.options.join(", ")}, not "${values.via}".`);
   if (!qemu) console.log("QEMU or its tools are missing here, so the lab has simulated machines only.");
   const name = `lab-${machine}-1`;
   return {
@@ -97,7 +102,11 @@ function readArguments(argv: string[], qemu: boolean): StartOptions | "help" {
     name,
     lab: {
       machines: [
-        machine === "process" ? { name, kind: "process", firmware: "bios" } : { name, kind: "qemu", firmware: machine },
+        {
+          name,
+          ...(via.data ? { via: [via.data] } : {}),
+          ...(machine === "process" ? { kind: "process", firmware: "bios" } : { kind: "qemu", firmware: machine }),
+        },
       ],
     },
   };
@@ -114,6 +123,8 @@ async function rehearsalConfig(): Promise<Config> {
   const port = (listen: string) => listen.slice(listen.lastIndexOf(":") + 1);
   env.PITSTOP_SITE_URL ??= `http://10.0.2.2:${port(env.PITSTOP_SITE_LISTEN)}`;
   env.PITSTOP_SITE_TLS_URL ??= `https://10.0.2.2:${port(env.PITSTOP_SITE_TLS_LISTEN)}`;
+  // The lab's BMCs are no guests.
+  env.PITSTOP_SITE_BMC_URL ??= `https://127.0.0.1:${port(env.PITSTOP_SITE_TLS_LISTEN)}`;
   return loadConfig(env);
 }
 

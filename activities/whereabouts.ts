@@ -38,7 +38,7 @@ export async function diagnose(
   const homeAnswering = answers.some((answer) => answer.answered);
   const bootProgress = power === "On" ? await control.bootProgress() : null;
   const seen = { power, ...contacts, homeAnswering, bootProgress };
-  return { ...seen, summary: summaryOf(seen) };
+  return { ...seen, summary: plan.via === "virtual-media" ? summaryOfMedium(seen) : summaryOf(seen) };
 }
 
 function summaryOf(seen: Omit<BootDiagnosis, "summary">): string {
@@ -54,4 +54,22 @@ function summaryOf(seen: Omit<BootDiagnosis, "summary">): string {
   if (!seen.kernelFetched) return "it fetched its boot script, but not the kernel; look at its console.";
   if (!seen.initrdFetched) return "it fetched the kernel, but not the initrd; look at its console.";
   return "it fetched the whole image, but its agent did not call; look at its console, and whether it reaches the TLS listener.";
+}
+
+/**
+ * The same for a medium. A BMC that streams has read what the firmware has read; one that copies the medium when it is inserted
+ * has read all of it whatever the firmware did.
+ */
+function summaryOfMedium(seen: Omit<BootDiagnosis, "summary">): string {
+  if (seen.power === "Off") return "it is off; it was turned off, or turned itself off, during the boot.";
+  if (seen.homeAnswering) {
+    return "its own system runs; the boot override was ignored, or its firmware could not boot from the virtual CD.";
+  }
+  if (!seen.scriptFetched) {
+    return "its BMC never read the medium; look at whether it reaches PITSTOP_SITE_BMC_URL and trusts its certificate.";
+  }
+  if (!seen.initrdFetched) {
+    return "its BMC read the medium, but not to the end of the image; look at its console, and at how fast the BMC reads.";
+  }
+  return "its BMC read the whole medium, but the image's agent did not call; look at its console, and whether it reaches the TLS listener.";
 }

@@ -29,9 +29,16 @@ export const OS_PACKAGES = {
     ["cpio", "cpio"],
     ["zstd", "zstd"],
     ["xz-utils", "xz"],
-    ["xorriso", "xorriso"],
     ["binutils", "readelf"],
     ["kmod", "depmod"],
+  ],
+  // What a site makes virtual media with.
+  media: [
+    ["grub-common", "grub-mkimage"],
+    ["grub-pc-bin", "/usr/lib/grub/i386-pc/kernel.img"],
+    ["grub-efi-amd64-bin", "/usr/lib/grub/x86_64-efi/kernel.img"],
+    ["xorriso", "xorriso"],
+    ["mtools", "mcopy"],
   ],
   agent: [
     ["curl", "curl"],

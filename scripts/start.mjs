@@ -4,7 +4,7 @@ import { checkNode, ensureDependencies, ensureOsPackages, root } from "./setup.m
 
 checkNode();
 ensureDependencies();
-const complete = ensureOsPackages(["lab", "image", "agent"]);
+const complete = ensureOsPackages(["lab", "image", "media", "agent"]);
 const { build } = await import("./build.mjs");
 await build();
 const { start } = await import(join(root, "dist/workers/start.js"));

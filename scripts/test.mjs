@@ -7,7 +7,7 @@ import { checkNode, ensureDependencies, ensureOsPackages, root } from "./setup.m
 
 checkNode();
 ensureDependencies();
-const groups = ["lab", "image", "agent", "test"];
+const groups = ["lab", "image", "media", "agent", "test"];
 const complete = ensureOsPackages(groups);
 if (process.env.CI && complete.length < groups.length) {
   console.error("CI must not skip for a missing package; the list is above.");

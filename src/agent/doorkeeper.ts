@@ -125,6 +125,7 @@ export class Doorkeeper {
       wasOff: entry.snapshot?.state.power === "Off",
       nonces: [],
       mediaSegment: "",
+      medium: null,
       scriptFetchedAt: null,
       kernelFetchedAt: null,
       initrdFetchedAt: null,

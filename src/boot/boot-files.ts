@@ -23,7 +23,7 @@ export async function bootFile(
   if (name === "session.cpio") {
     const minted = of.boot.nonces.find((one) => one.nonce === of.nonce);
     if (!minted) return null;
-    const bytes = sessionArchive(of.entry, minted, from.facts);
+    const bytes = sessionArchive(of.entry, of.boot, minted, from.facts);
     return servedBuffer(bytes, createHash("sha256").update(bytes).digest("hex"), "application/octet-stream");
   }
   if (name === "vmlinuz") return servedFile(await from.cache.openFile(image.kernel.sha256), false);
@@ -41,7 +41,7 @@ function servedFile(file: CachedFile, asInitrd: boolean): Served {
   };
   return {
     bytes,
-    sha256: asInitrd ? file.paddedSha256 : file.sha256,
+    etag: asInitrd ? file.paddedSha256 : file.sha256,
     type: "application/octet-stream",
     read,
     dispose: () => file.handle.close(),
@@ -76,7 +76,7 @@ export async function efiProgram(folder: string, name: (typeof EFI_PROGRAMS)[num
     const { size } = await handle.stat();
     return {
       bytes: size,
-      sha256: hash.digest("hex"),
+      etag: hash.digest("hex"),
       // The type by which UEFI firmware tells a program (UEFI 2.10, section 24.7.3.2).
       type: "application/efi",
       read: (start, end) => handle.createReadStream({ start, end, highWaterMark: CHUNK_BYTES }),

@@ -35,6 +35,7 @@ export class BootScripts {
     if (!entry) return homeOf(null, claim);
     const boot = this.#live(entry);
     if (!boot || boot.revoked) return homeOf(entry, claim);
+    if (entry.plan.via === "virtual-media") return this.#notByNetwork(entry, claim);
     if (boot.helloAt !== null) {
       if (!peek) await this.#seenAgain(entry);
       return homeOf(entry, claim);
@@ -47,7 +48,8 @@ export class BootScripts {
   filesOf(nonce: string, byNonce: (nonce: string) => SiteEntry | null): { entry: SiteEntry; boot: SiteBoot } | null {
     const entry = byNonce(nonce);
     const boot = entry ? this.#live(entry) : null;
-    return entry && boot && !boot.revoked && boot.helloAt === null ? { entry, boot } : null;
+    // The nonce of a medium is in it, and opens nothing else.
+    return entry && boot && !boot.revoked && boot.helloAt === null && !boot.medium ? { entry, boot } : null;
   }
 
   #whose(claim: Claim): SiteEntry | null {
@@ -72,7 +74,19 @@ export class BootScripts {
     return nonce;
   }
 
-  /** A sealed path never asks for this script, so whoever asks in the target's name is not the image that works. */
+  /**
+   * A medium's session takes nobody in by the network, where a name is only a claim: it would be a way around the seal.
+   * Nor does who asks say anything about the target: it may be anybody.
+   */
+  #notByNetwork(entry: SiteEntry, claim: Claim): string | null {
+    this.#options.log.warn(
+      { target: entry.target },
+      "a boot script was asked for in the name of a target that boots from a medium; it was sent home",
+    );
+    return homeOf(entry, claim);
+  }
+
+  /** Over plain netboot the target is who it says it is; on a sealed path a claim revokes nothing. */
   async #seenAgain(entry: SiteEntry): Promise<void> {
     if (entry.plan.grade === "sealed") {
       this.#options.log.warn({ target: entry.target }, "a boot script was asked for in the name of a sealed session");

@@ -1,6 +1,6 @@
 import type { Hash } from "node:crypto";
 import type { Stats } from "node:fs";
-import { type FileHandle, open, readdir, rm, stat, utimes } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { PitstopError } from "../domain/errors.js";
 import type { ImageFile } from "../domain/image.js";
@@ -10,6 +10,7 @@ import { INITRD_ALIGNMENT, padded } from "./cpio.js";
 
 /** A cached file, opened and known to have the bytes of its digest. The caller closes the handle. */
 export interface CachedFile {
+  path: string;
   handle: FileHandle;
   bytes: number;
   sha256: string;
@@ -80,9 +81,38 @@ export class ImageCache {
     }
     try {
       const { facts, paddedSha256 } = await this.#verify(sha256, handle);
-      return { handle, bytes: facts.size, sha256, paddedSha256 };
+      return { path: this.#path(sha256), handle, bytes: facts.size, sha256, paddedSha256 };
     } catch (error) {
       await handle.close();
+      throw error;
+    }
+  }
+
+  /** Takes a file that was made here, on the cache's file system, under its digest, which is returned. */
+  async adopt(path: string): Promise<string> {
+    const { hash } = await digestFile(path);
+    const sha256 = hash.digest("hex");
+    const handle = await open(path, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(path, this.#path(sha256));
+    await syncFolder(this.#options.folder);
+    await this.#evict(sha256);
+    return sha256;
+  }
+
+  /** Whether the file is here with the bytes of its digest; counts as a use of it. */
+  async isThere(sha256: string): Promise<boolean> {
+    try {
+      const cached = await this.openFile(sha256);
+      await cached.handle.close();
+      await this.#touch(cached.path);
+      return true;
+    } catch (error) {
+      if (error instanceof PitstopError && error.code === "notFound") return false;
       throw error;
     }
   }
@@ -98,16 +128,8 @@ export class ImageCache {
   }
 
   async #ensure(file: ImageFile, options: FetchOptions): Promise<number> {
-    const path = this.#path(file.sha256);
-    try {
-      const cached = await this.openFile(file.sha256);
-      await cached.handle.close();
-      await this.#touch(path);
-      return 0;
-    } catch (error) {
-      if (!(error instanceof PitstopError && error.code === "notFound")) throw error;
-    }
-    const bytes = await fetchVerified(file.url, file.sha256, path, options);
+    if (await this.isThere(file.sha256)) return 0;
+    const bytes = await fetchVerified(file.url, file.sha256, this.#path(file.sha256), options);
     await this.#evict(file.sha256);
     return bytes;
   }

@@ -4,10 +4,13 @@ import type { SessionPlan } from "../domain/session.js";
 import type { BootSnapshot } from "../domain/snapshot.js";
 import { type Clock, iso } from "./clock.js";
 import type { Journal } from "./journal.js";
-import type { SessionLink, SiteBoot, SiteEntry } from "./site.js";
+import type { MintedNonce, SessionLink, SiteBoot, SiteEntry, SiteMedium } from "./site.js";
 
 /** 192 bits that nobody guesses, in 32 characters that need no escaping anywhere. */
 export const unguessable = (): string => randomBytes(24).toString("base64url");
+
+/** Makes the medium of an arming, around a nonce of its own. */
+export type MakeMedium = (entry: SiteEntry, boot: SiteBoot, minted: MintedNonce) => SiteMedium;
 
 export interface EntriesOptions {
   journal: Journal;
@@ -77,16 +80,29 @@ export class Entries {
     return kept;
   }
 
-  /** Ensures that the target is served the session's script as arming `epoch`; contacts of earlier ones are void. */
-  async publish(target: string, session: string, epoch: number, wasOff: boolean): Promise<SiteBoot> {
+  /**
+   * Ensures that the target is served the session's script, or medium, as arming `epoch`; contacts of earlier ones are void.
+   * `medium` is called once for each arming, and only for a session that boots from one.
+   */
+  async publish(
+    target: string,
+    session: string,
+    epoch: number,
+    wasOff: boolean,
+    medium: MakeMedium | null = null,
+  ): Promise<SiteBoot> {
     const entry = this.#own(target, session);
     this.#refuseUnfit(entry, epoch);
+    if ((entry.plan.via === "virtual-media") !== (medium !== null)) {
+      throw new TypeError("a session has a medium where it boots from one, and nowhere else");
+    }
     if (entry.boot?.epoch === epoch) return entry.boot;
     const boot: SiteBoot = {
       epoch,
       wasOff,
       nonces: [],
       mediaSegment: unguessable(),
+      medium: null,
       scriptFetchedAt: null,
       kernelFetchedAt: null,
       initrdFetchedAt: null,
@@ -96,6 +112,12 @@ export class Entries {
       revoked: false,
       done: null,
     };
+    if (medium) {
+      // Nobody asks for a nonce on this way: it is in the medium, once for the whole arming.
+      const minted = { nonce: unguessable(), mintedAt: iso(this.#now()) };
+      boot.nonces = [minted];
+      boot.medium = medium(entry, boot, minted);
+    }
     entry.boot = boot;
     entry.ledger = { ...entry.ledger, outbox: [], leaseUntil: null, withdrawnAt: null, lastEpoch: epoch };
     await this.#journal.save(entry);
@@ -142,12 +164,6 @@ export class Entries {
   #refuseUnfit(entry: SiteEntry, epoch: number): void {
     if (entry.plan.image === null) {
       throw new PitstopError("invalid", `The session of ${entry.target} boots no image: there is nothing to publish.`);
-    }
-    if (entry.plan.via === "virtual-media") {
-      throw new PitstopError(
-        "refused",
-        `The boot server makes no media, so ${entry.target} cannot boot by virtual-media; name pxe or uefi-http in boot.via.`,
-      );
     }
     if (Date.parse(entry.absoluteDeadline) <= this.#now()) {
       throw new PitstopError("refused", `The session of ${entry.target} is past its absolute deadline; restore it.`);

@@ -10,11 +10,22 @@ import { ensureFolder, syncFolder, UNFINISHED, writeAtomically } from "../stores
 import { Coalesced } from "./coalesced.js";
 import type { SiteEntry } from "./site.js";
 
+const ExtentSchema = z.object({ offset: z.number().int(), bytes: z.number().int() });
+
+const SiteMediumSchema = z.object({
+  sha256: z.string(),
+  slot: ExtentSchema,
+  kernel: ExtentSchema,
+  lastInitrd: ExtentSchema,
+  archive: z.string(),
+});
+
 const SiteBootSchema = z.object({
   epoch: z.number().int().min(1),
   wasOff: z.boolean(),
   nonces: z.array(z.object({ nonce: z.string(), mintedAt: z.string() })),
   mediaSegment: z.string(),
+  medium: SiteMediumSchema.nullable().default(null),
   scriptFetchedAt: z.string().nullable(),
   kernelFetchedAt: z.string().nullable(),
   initrdFetchedAt: z.string().nullable(),

@@ -3,7 +3,9 @@ import type { FastifyInstance, FastifyReply } from "fastify";
 import { bootFile, EFI_PROGRAMS, efiProgram } from "./boot-files.js";
 import type { BootScripts } from "./boot-script.js";
 import type { ImageCache } from "./cache.js";
+import type { Clock } from "./clock.js";
 import type { Entries } from "./entries.js";
+import { mediumBelow, servedMedium } from "./medium-served.js";
 import { type Served, serve } from "./served.js";
 import type { ArchiveFacts } from "./session-archive.js";
 import type { SiteBoot, SiteEntry } from "./site.js";
@@ -18,6 +20,9 @@ export interface BootRoutes {
   ipxeFolder: string;
   /** The last byte of a file below a nonce went out. */
   onFetched: (entry: SiteEntry, boot: SiteBoot, name: string) => void;
+  /** A piece of a medium went out whose last byte was the one at `end`. */
+  onMediumRead: (entry: SiteEntry, boot: SiteBoot, end: number) => void;
+  now: Clock;
 }
 
 const GET_AND_HEAD = ["GET", "HEAD"];
@@ -30,6 +35,7 @@ const GET_AND_HEAD = ["GET", "HEAD"];
  * | `/boot.ipxe` | who are you; the live session's script; the way home |
  * | `/b/<nonce>/<file>` | kernel, initrds and session archive, until the hello |
  * | `/u/<segment>/snponly.efi` (or `ipxe.efi`) | iPXE for UEFI HTTP boot, while the session is published |
+ * | `/m/<segment>/<image>.iso` | the session's medium, for the BMC, while the session is published ({@link mediaRoutes}) |
  */
 export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
   app.route({
@@ -54,7 +60,10 @@ export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
         ? await bootFile(file, { ...found, nonce }, { cache: on.cache, facts: on.archiveFacts() })
         : null;
       if (!found || !served) return notFound(reply);
-      return await serve(request, reply, { ...served, onEnd: () => on.onFetched(found.entry, found.boot, file) });
+      const onSent = (end: number): void => {
+        if (end === served.bytes - 1) on.onFetched(found.entry, found.boot, file);
+      };
+      return await serve(request, reply, { ...served, onSent });
     },
   });
 
@@ -69,6 +78,20 @@ export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
       if (!name || !known) return notFound(reply);
       const served: Served = await efiProgram(on.ipxeFolder, name);
       return await serve(request, reply, served);
+    },
+  });
+}
+
+/** The media: on the TLS listener, and on the plain one only where the BMCs were told to come that way. */
+export function mediaRoutes(app: FastifyInstance, on: BootRoutes): void {
+  app.route<{ Params: { segment: string; file: string } }>({
+    method: GET_AND_HEAD,
+    url: "/m/:segment/:file",
+    handler: async (request, reply) => {
+      const found = mediumBelow(on.entries.all(), request.params, on.now);
+      if (!found) return notFound(reply);
+      const served = servedMedium(await on.cache.openFile(found.medium.sha256), found.medium);
+      return await serve(request, reply, { ...served, onSent: (end) => on.onMediumRead(found.entry, found.boot, end) });
     },
   });
 }

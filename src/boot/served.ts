@@ -4,20 +4,20 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 /** Bytes that never change, to be served whole or in ranges. */
 export interface Served {
   bytes: number;
-  /** SHA-256 of exactly these bytes: the strong ETag. */
-  sha256: string;
+  /** The strong ETag without its quotes: another one for other bytes, their SHA-256 where that is known. */
+  etag: string;
   type: string;
   /** `end` is inclusive. The stream frees what it holds when it ends or is destroyed. */
   read: (start: number, end: number) => Readable;
   /** Frees what is held when nothing is read. */
   dispose: () => Promise<void>;
-  /** The last byte went out. */
-  onEnd?: () => void;
+  /** An answer went out whose last byte was the one at `end`. */
+  onSent?: (end: number) => void;
 }
 
 export const servedBuffer = (bytes: Buffer, sha256: string, type: string): Served => ({
   bytes: bytes.length,
-  sha256,
+  etag: sha256,
   type,
   read: (start, end) => Readable.from([bytes.subarray(start, end + 1)]),
   dispose: async () => {},
@@ -41,7 +41,7 @@ export function parseRange(header: string | undefined, bytes: number): Range {
 
 /** Answers GET and HEAD with validators, one range, and memory bounded by the stream's chunks. */
 export async function serve(request: FastifyRequest, reply: FastifyReply, served: Served): Promise<FastifyReply> {
-  const etag = `"${served.sha256}"`;
+  const etag = `"${served.etag}"`;
   reply.header("etag", etag).header("accept-ranges", "bytes").header("cache-control", "no-store");
   if (matches(request.headers["if-none-match"], etag)) {
     await served.dispose();
@@ -61,7 +61,7 @@ export async function serve(request: FastifyRequest, reply: FastifyReply, served
     await served.dispose();
     return reply.send();
   }
-  if (end === served.bytes - 1) reply.raw.once("finish", () => served.onEnd?.());
+  if (served.onSent) reply.raw.once("finish", () => served.onSent?.(end));
   return reply.send(served.read(start, end));
 }
 

@@ -1,7 +1,7 @@
 import { PitstopError } from "../domain/errors.js";
 import { durationSeconds } from "./clock.js";
 import { cpioArchive } from "./cpio.js";
-import type { SiteEntry } from "./site.js";
+import type { MintedNonce, SiteBoot, SiteEntry } from "./site.js";
 
 /** What an image's shell reads as `KEY='value'`: nothing in here can end the quotes or begin an expansion. */
 const VALUE = /^[A-Za-z0-9_.,:=/@+-]*$/;
@@ -20,7 +20,8 @@ export interface ArchiveFacts {
  */
 export function sessionArchive(
   entry: SiteEntry,
-  minted: { nonce: string; mintedAt: string },
+  boot: Pick<SiteBoot, "wasOff">,
+  minted: MintedNonce,
   facts: ArchiveFacts,
 ): Buffer {
   const at = Date.parse(minted.mintedAt);
@@ -32,7 +33,7 @@ export function sessionArchive(
     PITSTOP_MODE: entry.plan.action?.mode ?? "active",
     PITSTOP_LEASE_SECONDS: durationSeconds(entry.plan.limits.leaseMs),
     PITSTOP_DEADLINE_SECONDS: durationSeconds(Date.parse(entry.absoluteDeadline) - at),
-    PITSTOP_WAS_OFF: entry.boot?.wasOff ? 1 : 0,
+    PITSTOP_WAS_OFF: boot.wasOff ? 1 : 0,
     PITSTOP_PIN: facts.pin,
     PITSTOP_TIME: Math.floor(at / 1000),
   };

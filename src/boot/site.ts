@@ -36,14 +36,34 @@ export interface SiteLedger {
   lastEpoch: number;
 }
 
+export interface MintedNonce {
+  nonce: string;
+  mintedAt: string;
+}
+
+/** The medium of one arming, by which the target boots without its network: the same bytes for as long as it is published. */
+export interface SiteMedium {
+  /** Digest of the ISO in the site's cache. */
+  sha256: string;
+  /** Where the archive lies in the ISO, and which parts of it tell how far a boot came. */
+  slot: { offset: number; bytes: number };
+  kernel: { offset: number; bytes: number };
+  lastInitrd: { offset: number; bytes: number };
+  /** The session's archive, base64. */
+  archive: string;
+}
+
 export interface SiteBoot {
   /** Which arming this is: 1, 2, … Contacts of an earlier one are void. */
   epoch: number;
   wasOff: boolean;
   /** Nonces minted for this epoch, newest last; at most 16. Files below them may be fetched until the hello. */
-  nonces: { nonce: string; mintedAt: string }[];
+  nonces: MintedNonce[];
   /** Unguessable path segment of media URLs. */
   mediaSegment: string;
+  /** Null unless the session boots from a medium. */
+  medium: SiteMedium | null;
+  /** Of a medium these three are its first byte, the kernel's last and the last initrd's last. */
   scriptFetchedAt: string | null;
   kernelFetchedAt: string | null;
   initrdFetchedAt: string | null;
@@ -71,7 +91,7 @@ export interface SessionLink {
 }
 
 export type SiteProgress =
-  | { what: "script-fetched" | "kernel-fetched" | "initrd-fetched" | "hello" | "lost" }
+  | { what: "script-fetched" | "kernel-fetched" | "initrd-fetched" | "medium-fetched" | "hello" | "lost" }
   | { what: "task"; task: string; message: string; percent: number | null }
   | { what: "log"; task: string; bytes: number };
 
@@ -83,7 +103,7 @@ export interface Site {
   entries(): SiteEntry[];
   /** Get-or-create: returns the snapshot that is kept, fsynced, which may be an earlier one. */
   keepSnapshot(target: string, session: string, snapshot: BootSnapshot): Promise<BootSnapshot>;
-  /** Ensures that the image's files are in the cache with matching digests. Returns bytes fetched (0: all were there). */
+  /** Ensures that the image's files are in the cache with matching digests, and its medium where the session boots from one. Returns bytes fetched (0: all were there). */
   stage(plan: SessionPlan, onProgress: (bytes: number) => void, signal: AbortSignal): Promise<{ fetchedBytes: number }>;
   /** Ensures that the target is served the session's boot script, as arming number `epoch`. Returns URLs for the control; `mediaUrl` is null unless the session boots from a medium. */
   publish(

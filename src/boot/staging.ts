@@ -3,14 +3,19 @@ import type { Image, ImageFile } from "../domain/image.js";
 import type { SessionPlan } from "../domain/session.js";
 import type { SourceOptions } from "../stores/source.js";
 import type { ImageCache } from "./cache.js";
+import type { Media } from "./media.js";
 import type { SiteEntry } from "./site.js";
 
 const filesOf = (image: Image | null): ImageFile[] => (image ? [image.kernel, ...image.initrds] : []);
 
-/** Ensures that every file of the plan's image is in the cache with a matching digest. `onProgress` gets the bytes fetched so far. */
+/**
+ * Ensures that every file of the plan's image is in the cache with a matching digest, and the image's medium where the
+ * session boots from one: what cannot be made is then known before the target was touched. `onProgress` gets the bytes
+ * fetched so far.
+ */
 export async function stageImage(
   plan: SessionPlan,
-  to: { cache: ImageCache; sources: SourceOptions },
+  to: { cache: ImageCache; media: Media; sources: SourceOptions },
   onProgress: (bytes: number) => void,
   signal: AbortSignal,
 ): Promise<{ fetchedBytes: number }> {
@@ -20,7 +25,21 @@ export async function stageImage(
     const progress = (bytes: number) => onProgress(before + bytes);
     fetchedBytes += await to.cache.ensure(file, { ...to.sources, signal, onProgress: progress });
   }
+  if (plan.via === "virtual-media") await to.media.ensure(plan, signal);
   return { fetchedBytes };
+}
+
+/**
+ * What is in a medium goes to whoever can read the BMC's network when it travels in the clear, and what boots is
+ * whatever somebody there puts in its place: no better than a plain network boot.
+ */
+export function refuseUnsealed(plan: SessionPlan, bmcUrl: string): void {
+  const allowed = plan.target.boot.allow.includes("destructive-over-lan");
+  if (plan.via !== "virtual-media" || bmcUrl.startsWith("https:") || !plan.action?.destructive || allowed) return;
+  throw new PitstopError(
+    "refused",
+    `${plan.action.name} is destructive, and PITSTOP_SITE_BMC_URL (${bmcUrl}) serves media in the clear; make it https, or let the owner of ${plan.target.name} add "destructive-over-lan" to boot.allow.`,
+  );
 }
 
 /** Refuses to arm a target before its image is here: it would boot into nothing. */
@@ -31,6 +50,12 @@ export async function requireStaged(plan: SessionPlan, cache: ImageCache): Promi
   }
 }
 
-/** The digests that open entries need. */
-export const imagesInUse = (entries: SiteEntry[]): Set<string> =>
-  new Set(entries.flatMap((entry) => filesOf(entry.plan.image).map((file) => file.sha256)));
+/** The digests that open entries need: their images' files, and their media. */
+export const imagesInUse = (entries: SiteEntry[], media: Pick<Media, "digestFor"> | null): Set<string> =>
+  new Set(
+    entries.flatMap(({ plan, boot }) => [
+      ...filesOf(plan.image).map((file) => file.sha256),
+      ...(boot?.medium ? [boot.medium.sha256] : []),
+      ...[media?.digestFor(plan) ?? []].flat(),
+    ]),
+  );

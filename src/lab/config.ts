@@ -9,32 +9,37 @@ import { ProcessFaults } from "./process/faults.js";
 const MAX_MACHINES = 500;
 
 /** One machine of the lab. Only `name` is needed. */
-export const LabMachineConfig = z.strictObject({
-  name: Name,
-  kind: z.enum(["qemu", "process"]).default("process"),
-  firmware: z.enum(["uefi", "bios"]).default("bios"),
-  /** Default: made from the name, the same at each start. */
-  uuid: Uuid.optional(),
-  mac: Mac.optional(),
-  labels: Labels,
-  /** How the target's document says that images reach it. Default: `uefi-http` and `pxe` under UEFI, `pxe` under BIOS. */
-  via: z.array(BootVia).min(1).optional(),
-  /** Whether a machine that the lab has never had is switched on. Later its BMC's power policy decides. */
-  power: z.enum(["on", "off"]).default("on"),
-  secureBoot: z.boolean().default(false),
-  memoryMiB: z.number().int().min(256).max(65_536).default(512),
-  /** The normal system does not react to the power button. */
-  ignorePowerButton: z.boolean().default(false),
-  shutdown: z
-    .strictObject({ graceful: Duration.default("60s"), then: z.enum(["abort", "force"]).default("abort") })
-    .default({ graceful: "60s", then: "abort" }),
-  /** QEMU only: raw images of further disks, used in place. */
-  extraDisks: z.array(z.string()).max(16).default([]),
-  /** Faults of its BMC, injected from the start. */
-  bmcFaults: z.array(FaultSpec).max(32).default([]),
-  /** Faults of the machine itself; process machines only. */
-  faults: ProcessFaults.partial().default({}),
-});
+export const LabMachineConfig = z
+  .strictObject({
+    name: Name,
+    kind: z.enum(["qemu", "process"]).default("process"),
+    firmware: z.enum(["uefi", "bios"]).default("bios"),
+    /** Default: made from the name, the same at each start. */
+    uuid: Uuid.optional(),
+    mac: Mac.optional(),
+    labels: Labels,
+    /** How the target's document says that images reach it. Default: `uefi-http` and `pxe` under UEFI, `pxe` under BIOS. */
+    via: z.array(BootVia).min(1).optional(),
+    /** Whether a machine that the lab has never had is switched on. Later its BMC's power policy decides. */
+    power: z.enum(["on", "off"]).default("on"),
+    secureBoot: z.boolean().default(false),
+    memoryMiB: z.number().int().min(256).max(65_536).default(512),
+    /** The normal system does not react to the power button. */
+    ignorePowerButton: z.boolean().default(false),
+    shutdown: z
+      .strictObject({ graceful: Duration.default("60s"), then: z.enum(["abort", "force"]).default("abort") })
+      .default({ graceful: "60s", then: "abort" }),
+    /** QEMU only: raw images of further disks, used in place. */
+    extraDisks: z.array(z.string()).max(16).default([]),
+    /** Faults of its BMC, injected from the start. */
+    bmcFaults: z.array(FaultSpec).max(32).default([]),
+    /** Faults of the machine itself; process machines only. */
+    faults: ProcessFaults.partial().default({}),
+  })
+  .refine((machine) => machine.kind === "qemu" || !machine.via?.includes("virtual-media"), {
+    message: "a process machine cannot boot a medium; make it kind: qemu, or leave virtual-media out",
+    path: ["via"],
+  });
 export type LabMachineConfig = z.output<typeof LabMachineConfig>;
 
 export const LabConfig = z

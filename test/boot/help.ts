@@ -132,6 +132,15 @@ export class TestSite {
     return { status: answer.statusCode, headers: answer.headers, bytes, text: bytes.toString() };
   }
 
+  /** A BMC's request for a medium, to the TLS listener. */
+  async media(path: string, headers: Record<string, string> = {}, method: "GET" | "HEAD" = "GET") {
+    if (!this.#agent) throw new Error("the site does not run");
+    const url = `https://127.0.0.1:${this.running.ports.tls}${path}`;
+    const answer = await request(url, { method, headers, dispatcher: this.#agent });
+    const bytes = Buffer.from(await answer.body.arrayBuffer());
+    return { status: answer.statusCode, headers: answer.headers, bytes };
+  }
+
   /** A request to the TLS listener. */
   async agent(
     method: "GET" | "POST" | "PUT",

@@ -46,8 +46,11 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   });
 
   log.enter("planning");
-  // The one failure that leaves the workflow: there is no target yet that it could concern.
-  const plan = await central.planSession({ request, session, workflowId: info.workflowId });
+  const plan = await central.planSession({ request, session, workflowId: info.workflowId }).catch(async (error) => {
+    await CancellationScope.nonCancellable(() => endUnplanned(log, error));
+    // The one failure that leaves the workflow: there is no target yet that it could concern.
+    throw error;
+  });
   log.plan = plan;
   upsertSearchAttributes([
     { key: TARGET, value: plan.target.name },
@@ -149,7 +152,7 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
 }
 
 /** Puts the end of the work into words. It never changes where the session goes from here: home. */
-function concludeWork({ log }: SessionContext, error: unknown): void {
+function concludeWork({ log }: Pick<SessionContext, "log">, error: unknown): void {
   const cause = error instanceof Interrupted ? error.by : null;
   if (cause?.kind === "abort") {
     log.outcome = "aborted";
@@ -171,6 +174,14 @@ const adoptedInstead = (snapshot: BootSnapshot) =>
     `${snapshot.target} was still away in the session ${snapshot.session}, which was lost; it is brought home first. Start the action again.`,
     "conflict",
   );
+
+/** Without a plan nothing was even looked at. Whoever follows the session finds its end and the reason in its record. */
+async function endUnplanned(log: Logbook, error: unknown): Promise<void> {
+  concludeWork({ log }, error);
+  log.ending = "restored";
+  log.enter("restored");
+  await announce({ log });
+}
 
 /** Nothing was written to the target: the session ends where it began. */
 async function endUntouched(ctx: SessionContext, error: unknown): Promise<SessionSummary> {

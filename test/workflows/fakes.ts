@@ -24,6 +24,7 @@ export class FakeWorld {
   running: "home" | "image" | "nothing" = "home";
   where: "off" | "home" | "image" | "unknown" | null = null;
   planOverrides: Partial<SessionPlan> = {};
+  planRefusal: Error | null = null;
   /** Replaces single activities. */
   override: Partial<SiteActivities> = {};
   onBoot: (plan: SessionPlan, epoch: number) => Promise<void> = async () => undefined;
@@ -73,8 +74,10 @@ export class FakeWorld {
 
   central(): CentralActivities {
     return {
-      planSession: async ({ request, session, workflowId }) =>
-        this.plan({ target: request.target, session, workflowId }),
+      planSession: async ({ request, session, workflowId }) => {
+        if (this.planRefusal) throw this.planRefusal;
+        return this.plan({ target: request.target, session, workflowId });
+      },
       planCampaign: async ({ request }) => ({ ...CampaignRequest.parse(request), targets: request.targets ?? [] }),
       awaitFreeTarget: async () => undefined,
       keepSnapshot: async ({ snapshot }) => {

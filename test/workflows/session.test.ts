@@ -153,6 +153,21 @@ describe("a session's story", () => {
     expect(world.calls).toEqual(["capture", "off home", "restore", "on home", "verify", "close"]);
   });
 
+  it("a refused plan fails the workflow, and the record tells whoever follows it why", async () => {
+    world.planRefusal = ApplicationFailure.nonRetryable("The parameter is unknown.", "invalid");
+    const handle = await start();
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    expect((await handle.describe()).status.name).toBe("FAILED");
+    expect(world.calls).toEqual([]);
+    expect(world.records).toMatchObject([
+      {
+        ...{ session: handle.firstExecutionRunId, target: `t${count}`, action: "check", phase: "restored" },
+        ...{ outcome: "failed", ending: "restored", untouched: true, endedAt: expect.any(String) },
+        failure: { code: "invalid", message: "The parameter is unknown." },
+      },
+    ]);
+  });
+
   it("a refused capture leaves the target untouched", async () => {
     world.override.captureSnapshot = async () => {
       throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");

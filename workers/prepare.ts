@@ -9,8 +9,10 @@ import { prepareQemuLab, qemuAvailable } from "../src/lab/qemu/index.js";
 import { findTemporal } from "../src/temporal/binary.js";
 import { configuredAddress } from "../src/temporal/connect.js";
 
-/** The repository's root, seen from dist/workers. */
-export const root = resolve(import.meta.dirname, "../..");
+/** The repository's root, seen from workers/ and from dist/workers/. */
+export const root = ["..", "../.."]
+  .map((up) => resolve(import.meta.dirname, up))
+  .find((folder) => existsSync(join(folder, "images", "base"))) as string;
 
 /** What is built once and kept for every later start. `PITSTOP_CACHE`, else the user's cache folder. */
 export const cacheFolder = (): string =>

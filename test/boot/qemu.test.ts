@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { cpioArchive } from "../../src/boot/cpio.js";
 import { prepareQemuLab, qemuAvailable } from "../../src/lab/qemu/index.js";
+import { cacheFolder } from "../support/cache.js";
 import { MAC, planOf, sha256, sites, type TestSite, UUID } from "./help.js";
 
 const newSite = sites();
@@ -120,7 +121,7 @@ describe.skipIf(!ready)("a virtual machine with Debian's iPXE", () => {
   it.each(["bios", "uefi"] as const)(
     "boots the session's image under %s and finds the session in it",
     async (firmware) => {
-      const built = await prepareQemuLab({ cacheDir: resolve(".cache", "lab") });
+      const built = await prepareQemuLab({ cacheDir: cacheFolder() });
       const site = await newSite();
       const initrd = tinyInitrd();
       expect(initrd.length % 512).not.toBe(0);

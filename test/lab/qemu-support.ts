@@ -3,16 +3,17 @@ import { createReadStream, mkdirSync, mkdtempSync, readFileSync, rmSync, statSyn
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import type { QemuMachine } from "../../src/lab/qemu/machine.js";
 import { prepareQemuLab, type QemuLab } from "../../src/lab/qemu/prepare.js";
+import { cacheFolder } from "../support/cache.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */
 export const BOOT_MS = 90_000;
 
-export const labForTests = (): Promise<QemuLab> => prepareQemuLab({ cacheDir: resolve(".cache", "lab") });
+export const labForTests = (): Promise<QemuLab> => prepareQemuLab({ cacheDir: cacheFolder() });
 
 export function temporaryFolder(): { path: string; remove: () => void } {
   const path = mkdtempSync(join(tmpdir(), "pitstop-qemu-test-"));

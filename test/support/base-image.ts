@@ -1,11 +1,13 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { cpioArchive } from "../../src/boot/cpio.js";
+import { prepareBaseImage } from "../../workers/prepare.js";
 import { sessionOf, sessionText } from "./agent.js";
+import { cacheFolder } from "./cache.js";
 import type { TestGateway } from "./gateway.js";
 
 const run = promisify(execFile);
@@ -21,17 +23,15 @@ export interface BaseImage {
   };
 }
 
-const cache = process.env.PITSTOP_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pitstop");
-
-/** The image as its recipe makes it; kept beside what `npm start` keeps, so that only a changed recipe costs a build. */
-export async function buildBaseImage(
-  variant: "cloud" | "generic" = "cloud",
-  folder = join(cache, "images", `test-base-${variant}`),
-): Promise<BaseImage> {
-  const args = ["--variant", variant, "--out", folder, "--cache", join(cache, "debs")];
-  await run("images/base/build", args, { timeout: 15 * 60_000, maxBuffer: 16 << 20 });
-  const manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8")) as BaseImage["manifest"];
-  return { folder, kernel: join(folder, "vmlinuz"), initrd: join(folder, "initrd"), manifest };
+/** The image as its recipe makes it: the one that `npm start` uses, unless it goes to a folder of its own. */
+export async function buildBaseImage(variant: "cloud" | "generic" = "cloud", folder?: string): Promise<BaseImage> {
+  const out = folder ?? (await prepareBaseImage(() => undefined, variant)).folder;
+  if (folder) {
+    const args = ["--variant", variant, "--out", folder, "--cache", join(cacheFolder(), "debs")];
+    await run("images/base/build", args, { timeout: 15 * 60_000, maxBuffer: 16 << 20 });
+  }
+  const manifest = JSON.parse(readFileSync(join(out, "manifest.json"), "utf8")) as BaseImage["manifest"];
+  return { folder: out, kernel: join(out, "vmlinuz"), initrd: join(out, "initrd"), manifest };
 }
 
 /** A virtual machine without firmware's part: QEMU loads kernel, initrd and session archive by itself. */

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundleWorkflowCode, DefaultLogger, Runtime } from "@temporalio/worker";
@@ -7,9 +7,7 @@ import { ensureRetention, ensureSearchAttributes } from "../../src/temporal/attr
 import { findTemporal } from "../../src/temporal/binary.js";
 import { connectTemporal, type TemporalConnections } from "../../src/temporal/connect.js";
 import { type DevServer, ensureDevServer } from "../../src/temporal/devserver.js";
-
-export const cacheFolder = (): string =>
-  process.env.PITSTOP_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pitstop");
+import { cacheFolder } from "./cache.js";
 
 // Failing activities are what these tests are about; the SDK's warnings of them would bury the report.
 Runtime.install({

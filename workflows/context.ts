@@ -1,7 +1,7 @@
 import {
   ActivityCancellationType,
   CancellationScope,
-  type CancelledFailure,
+  CancelledFailure,
   isCancellation,
   proxyActivities,
   proxyLocalActivities,
@@ -109,6 +109,11 @@ export class Interrupted extends Error {
     super(by.kind);
     this.name = "Interrupted";
   }
+}
+
+/** An activity that was under way when the work was cut short may still succeed; the next step does not begin. */
+export function stopIfCutShort(): void {
+  if (CancellationScope.current().consideredCancelled) throw new CancelledFailure("The work was cut short.");
 }
 
 /** Lets messages cut the work short, and nothing else: the way home is never interrupted. */

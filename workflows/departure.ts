@@ -1,6 +1,6 @@
 import { ApplicationFailure, condition } from "@temporalio/workflow";
 import type { HelloSignal } from "../src/domain/session.js";
-import type { SessionContext } from "./context.js";
+import { type SessionContext, stopIfCutShort } from "./context.js";
 
 const MINUTE = 60_000;
 
@@ -44,6 +44,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   const { plan, log, site, leg, mail } = ctx;
   const wasOff = log.snapshot?.state.power === "Off";
   const nth = attempt === 1 ? "" : ` (attempt ${attempt})`;
+  stopIfCutShort();
   log.enter("arming");
   // Pushed before the act: from here on the way home disarms, whatever becomes of this call.
   log.untouched = false;
@@ -55,6 +56,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   log.count(
     await site("armTarget", { plan, epoch, wasOff }, { summary: `Set the next boot${nth}`, limitMs: 5 * MINUTE }),
   );
+  stopIfCutShort();
   log.enter("rebooting");
   await shutDown(ctx, `boot ${plan.image?.name}${nth}`);
   leg.running = null;

@@ -1,7 +1,7 @@
-import { ApplicationFailure, CancellationScope, CancelledFailure, condition } from "@temporalio/workflow";
+import { ApplicationFailure, condition } from "@temporalio/workflow";
 import type { Outcome } from "../src/domain/ids.js";
 import type { Failure, PlannedTask, TaskResult } from "../src/domain/session.js";
-import type { SessionContext } from "./context.js";
+import { type SessionContext, stopIfCutShort } from "./context.js";
 
 export interface WorkResult {
   outcome: Outcome;
@@ -46,9 +46,7 @@ async function active(ctx: SessionContext): Promise<WorkResult> {
       log.tasks.push(result);
       log.spentByMachine(result.durationMs);
       // A task that ended because the work was cut short says nothing of the work: who cut it does.
-      if (result.status !== "succeeded" && CancellationScope.current().consideredCancelled) {
-        throw new CancelledFailure("The work was cut short.");
-      }
+      if (result.status !== "succeeded") stopIfCutShort();
       if (result.status !== "succeeded") return { outcome: outcomeOf(result), failure: taskFailure(result) };
     } else if (mail.done) {
       const gaveUp = mail.done.outcome === "failed";

@@ -261,6 +261,25 @@ describe("a session's story", () => {
     expect(world.calls).toContain("restore");
   });
 
+  it("an abort while the target is armed, which the site cannot cut short, does not ask its system to go", async () => {
+    let finishArming = () => {};
+    const armed = new Promise<void>((resolve) => {
+      finishArming = resolve;
+    });
+    world.override.armTarget = async () => {
+      await untilCancelled().catch(() => undefined);
+      await armed;
+      return { powerActions: [], bmcRequests: { total: 1, powerPolls: 0 } };
+    };
+    const handle = await start();
+    await reach("arming");
+    await handle.executeUpdate("abort", { args: [{ by: "ada" }] });
+    finishArming();
+    expect(await handle.result()).toMatchObject({ outcome: "aborted", ending: "restored" });
+    expect(world.records.at(-1)?.phases.map(({ name }) => name)).not.toContain("rebooting");
+    expect(world.calls).toEqual(["capture", "stage", "locate", "restore", "verify", "close"]);
+  });
+
   it("cancelling the workflow means abort", async () => {
     helloAtBoot();
     world.override.offerTask = untilCancelled as never;

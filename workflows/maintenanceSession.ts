@@ -9,7 +9,7 @@ import { sessionWorkflowId } from "../src/domain/ids.js";
 import type { Failure, SessionRequest, SessionSummary } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { ACTION, CAMPAIGN, SITE, TARGET } from "./attributes.js";
-import { central, Interrupted, Interrupts, type SessionContext, siteCalls } from "./context.js";
+import { central, Interrupted, Interrupts, patient, type SessionContext, siteCalls } from "./context.js";
 import { bootImage, depart, shutDown } from "./departure.js";
 import { failureOf, Logbook } from "./logbook.js";
 import { listen } from "./messages.js";
@@ -199,7 +199,14 @@ async function close(ctx: SessionContext): Promise<SessionSummary> {
   );
   if ("powerActions" in closed) log.count(closed);
   else log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
-  if (log.snapshot) await central.closeSnapshot({ target: plan.target.name });
+  const target = plan.target.name;
+  if (log.snapshot) {
+    // A catalogue that is away must not fail a session whose target is home.
+    await central
+      .closeSnapshot({ target })
+      .catch(() => patient.closeSnapshot({ target }))
+      .catch((error: Error) => log.notes.push(`The catalogue's boot snapshot stays open: ${failureOf(error).message}`));
+  }
   await announce(ctx);
   return log.summary();
 }

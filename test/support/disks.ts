@@ -107,10 +107,26 @@ function lvmCrc(bytes: Uint8Array): number {
   return crc >>> 0;
 }
 
-/** Swap space with the image of a system that sleeps in it: resuming, or swapping on, would destroy it. */
-export function hibernatedDisk(folder: string, name: string): string {
+export function swapDisk(folder: string, name: string): string {
   const file = emptyDisk(folder, name, 32);
   execFileSync("mkswap", ["-L", name, file], { stdio: "ignore" });
-  patch(file, 4096 - 10, Buffer.from("S1SUSPEND\0"));
   return file;
+}
+
+/** Makes swap space hold the image of a system that sleeps in it: resuming, or swapping on, would destroy it. */
+export function hibernate(file: string): void {
+  patch(file, 4096 - 10, Buffer.from("S1SUSPEND\0"));
+}
+
+export function hibernatedDisk(folder: string, name: string): string {
+  const file = swapDisk(folder, name);
+  hibernate(file);
+  return file;
+}
+
+/** Whether the log has entries that a mount would replay. */
+export function isXfsLogDirty(file: string): boolean {
+  return execFileSync("xfs_logprint", ["-t", file], { stdio: ["ignore", "pipe", "ignore"] })
+    .toString()
+    .includes("<DIRTY>");
 }

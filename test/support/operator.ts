@@ -1,0 +1,292 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseAllDocuments, stringify } from "yaml";
+import type { SessionRecord } from "../../src/domain/record.js";
+import { Target } from "../../src/domain/target.js";
+import type { LabConfigInput } from "../../src/lab/config.js";
+import { freePort } from "../../src/temporal/devserver.js";
+import { cacheFolder } from "./cache.js";
+
+const root = resolve(import.meta.dirname, "../..");
+const PROGRAM = join(root, "bin/pitstop.js");
+/** Two busy cores start Temporal, PGlite and the workers within about 15 s. */
+const READY_MS = 120_000;
+
+export interface Said {
+  exit: number;
+  out: string;
+  err: string;
+}
+
+/** What a machine of the lab says of itself through its home check. */
+export interface Home {
+  machineId: string;
+  bootId: string;
+  bootCount: number;
+  userFileSha256: string;
+}
+
+/**
+ * An operator's desk: `pitstop serve` and `pitstop lab` as processes of their own on a fresh state folder, and the command
+ * as a process beside them. Nothing here reaches into them but through files, sockets and signals.
+ */
+export class Operator {
+  readonly dir = mkdtempSync(join(tmpdir(), "pitstop-operator-"));
+  readonly data = join(this.dir, "data");
+  readonly env: NodeJS.ProcessEnv;
+  readonly url: string;
+  serve: Running | null = null;
+  lab: Running | null = null;
+
+  private constructor(ports: { api: number; plain: number; tls: number }) {
+    this.url = `http://127.0.0.1:${ports.api}`;
+    this.env = {
+      PATH: process.env.PATH,
+      HOME: this.dir,
+      PITSTOP_CACHE: cacheFolder(),
+      PITSTOP_DATA: this.data,
+      PITSTOP_LISTEN: `127.0.0.1:${ports.api}`,
+      PITSTOP_SITE_LISTEN: `127.0.0.1:${ports.plain}`,
+      PITSTOP_SITE_TLS_LISTEN: `127.0.0.1:${ports.tls}`,
+      PITSTOP_SITE_URL: `http://127.0.0.1:${ports.plain}`,
+      PITSTOP_SITE_TLS_URL: `https://127.0.0.1:${ports.tls}`,
+      PITSTOP_LOG_LEVEL: "warn",
+    };
+  }
+
+  /** Serve and lab run, each machine's own system answers, and its target is applied. */
+  static async start(lab: LabConfigInput): Promise<Operator> {
+    const [api, plain, tls] = await Promise.all([freePort(), freePort(), freePort()]);
+    const operator = new Operator({ api, plain, tls });
+    try {
+      const config = operator.write("lab.yaml", stringify(lab));
+      await Promise.all([operator.startServe(), operator.startLab(config)]);
+      const applied = await operator.run("apply", "-f", join(operator.data, "lab", "targets.yaml"));
+      if (applied.exit !== 0) throw new Error(`the targets were not applied: ${applied.err}`);
+      for (const machine of lab.machines) if (machine.power !== "off") await operator.home(machine.name);
+      return operator;
+    } catch (error) {
+      await operator.close();
+      throw error;
+    }
+  }
+
+  async startServe(): Promise<void> {
+    this.serve = new Running("serve", ["serve"], this.env, this.dir);
+    await this.serve.until(/^Boot server/m, READY_MS);
+  }
+
+  async startLab(config: string): Promise<void> {
+    this.lab = new Running("lab", ["lab", "-f", config], this.env, this.dir);
+    await this.lab.until(/^targets:/m, READY_MS);
+  }
+
+  /** Types `pitstop ARGS`. */
+  run(...args: string[]): Promise<Said> {
+    return this.type(args);
+  }
+
+  type(args: string[], input = ""): Promise<Said> {
+    const child = spawn(process.execPath, [PROGRAM, ...args], { env: this.env, cwd: this.dir });
+    const said = { exit: -1, out: "", err: "" };
+    child.stdout.on("data", (chunk: Buffer) => {
+      said.out += chunk.toString();
+    });
+    child.stderr.on("data", (chunk: Buffer) => {
+      said.err += chunk.toString();
+    });
+    child.stdin.end(input);
+    return new Promise((done) => child.once("close", (code) => done({ ...said, exit: code ?? -1 })));
+  }
+
+  /** Applies documents written by hand. */
+  async apply(yaml: string): Promise<void> {
+    const said = await this.type(["apply", "-f", "-"], yaml);
+    if (said.exit !== 0) throw new Error(`not applied: ${said.err}`);
+  }
+
+  /** Writes a file into the working folder and returns its name there. */
+  write(name: string, content: string | Buffer): string {
+    writeFileSync(join(this.dir, name), content);
+    return name;
+  }
+
+  /** An image of noise, which is all that a process machine wants of one, added as an operator would. */
+  async addImage(name: string, kernelBytes = 200_000): Promise<void> {
+    this.write(`${name}-vmlinuz`, randomBytes(kernelBytes));
+    this.write(`${name}-initrd`, randomBytes(100_000));
+    const said = await this.run("image", "add", name, "--kernel", `${name}-vmlinuz`, "--initrd", `${name}-initrd`);
+    if (said.exit !== 0) throw new Error(`the image was not added: ${said.err}`);
+  }
+
+  /** The REST API, as a program would call it. */
+  rest(path: string, init: RequestInit = {}): Promise<Response> {
+    const token = readFileSync(join(this.data, "token"), "utf8").trim();
+    const headers = { authorization: `Bearer ${token}`, ...init.headers };
+    return fetch(`${this.url}${path}`, { ...init, headers });
+  }
+
+  /** The record of a session, by its id or its target; null while nobody knows of it. */
+  async record(id: string): Promise<SessionRecord | null> {
+    const response = await this.rest(`/api/v1/sessions/${encodeURIComponent(id)}`).catch(() => null);
+    return response?.ok ? ((await response.json()) as SessionRecord) : null;
+  }
+
+  /** Waits for a phase of a target's newest session. */
+  untilPhase(target: string, phase: SessionRecord["phase"], withinMs = 60_000): Promise<SessionRecord> {
+    return until(
+      `${target} is ${phase}`,
+      async () => {
+        const record = await this.record(target);
+        return record?.phase === phase ? record : null;
+      },
+      withinMs,
+    );
+  }
+
+  untilEnded(target: string, withinMs = 120_000): Promise<SessionRecord> {
+    return until(
+      `the session of ${target} has ended`,
+      async () => {
+        const record = await this.record(target);
+        return record?.endedAt ? record : null;
+      },
+      withinMs,
+    );
+  }
+
+  /** The document that the lab wrote for a machine. */
+  target(name: string): Target {
+    const documents = parseAllDocuments(readFileSync(join(this.data, "lab", "targets.yaml"), "utf8"));
+    const found = documents.map((document) => Target.parse(document.toJS())).find((target) => target.name === name);
+    if (!found) throw new Error(`the lab has no ${name}`);
+    return found;
+  }
+
+  /** Waits until the machine's own system answers, and gives its answer. */
+  home(name: string): Promise<Home> {
+    const [check] = this.target(name).home;
+    const url = check && "http" in check ? check.http.url : "";
+    return until(
+      `${name} answers at home`,
+      async () => {
+        const answer = await fetch(url).catch(() => null);
+        return answer?.ok ? ((await answer.json()) as Home) : null;
+      },
+      20_000,
+    );
+  }
+
+  async answersAtHome(name: string): Promise<boolean> {
+    const [check] = this.target(name).home;
+    const url = check && "http" in check ? check.http.url : "";
+    return (await fetch(url).catch(() => null))?.ok ?? false;
+  }
+
+  /** The BMC's own memory: override, medium, and whether the power is to be on. */
+  bmc(name: string): { override: { enabled: string; target: string }; medium: unknown; wasOn: boolean } {
+    const { override, medium, wasOn } = JSON.parse(
+      readFileSync(join(this.data, "lab", "machines", name, "bmc", "bmc.json"), "utf8"),
+    );
+    return { override, medium, wasOn };
+  }
+
+  /** What reached a machine and its BMC, by the lab's own log; without its times and its name. */
+  seen(name: string): string[] {
+    const text = readFileSync(join(this.data, "lab", "lab.log"), "utf8");
+    return text
+      .split("\n")
+      .filter((line) => line.split(" ")[1] === name)
+      .map((line) => line.split(" ").slice(2).join(" "));
+  }
+
+  /** The requests that change something, logins apart. */
+  writes(name: string): string[] {
+    return this.seen(name).filter(
+      (line) => /^(POST|PATCH|DELETE|PUT) /.test(line) && !line.includes("/SessionService"),
+    );
+  }
+
+  logins(name: string): string[] {
+    return this.seen(name).filter((line) => line.startsWith("POST /redfish/v1/SessionService/Sessions "));
+  }
+
+  temporalPid(): number {
+    return (JSON.parse(readFileSync(join(this.data, "temporal", "server.json"), "utf8")) as { pid: number }).pid;
+  }
+
+  /** What both processes said, for a test that failed. */
+  get story(): string {
+    return `${this.serve?.said ?? ""}\n${this.lab?.said ?? ""}`;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.serve?.end("SIGTERM"), this.lab?.end("SIGTERM")]);
+    // A serve that was killed leaves its dev server to the next one, which there is not.
+    if (existsSync(join(this.data, "temporal", "server.json"))) killed(this.temporalPid());
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+function killed(pid: number): void {
+  if (pid <= 0) return;
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It had ended.
+  }
+}
+
+/** A process of ours that stays. */
+export class Running {
+  readonly child: ChildProcess;
+  said = "";
+  readonly ended: Promise<number | null>;
+
+  constructor(
+    readonly name: string,
+    args: string[],
+    env: NodeJS.ProcessEnv,
+    cwd: string,
+  ) {
+    mkdirSync(cwd, { recursive: true });
+    this.child = spawn(process.execPath, [PROGRAM, ...args], { env, cwd, stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.on("data", (chunk: Buffer) => {
+        this.said += chunk.toString();
+      });
+    }
+    this.ended = new Promise((done) => this.child.once("exit", (code) => done(code)));
+  }
+
+  get isOver(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  async until(what: RegExp, withinMs: number): Promise<void> {
+    const end = Date.now() + withinMs;
+    while (!what.test(this.said)) {
+      if (this.isOver || Date.now() > end) throw new Error(`${this.name} did not say ${what}; it said:\n${this.said}`);
+      await sleep(50);
+    }
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    if (!this.isOver) this.child.kill(signal);
+    await this.ended;
+  }
+}
+
+export async function until<T>(what: string, look: () => Promise<T | null>, withinMs: number): Promise<T> {
+  const end = Date.now() + withinMs;
+  for (;;) {
+    const found = await look();
+    if (found !== null) return found;
+    if (Date.now() > end) throw new Error(`not within ${withinMs / 1000} s: ${what}`);
+    await sleep(100);
+  }
+}

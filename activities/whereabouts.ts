@@ -13,10 +13,37 @@ export async function locate(
 ): Promise<Whereabouts> {
   if ((await control.power()) === "Off") return "off";
   const answers = await Promise.all(plan.target.home.map(deps.askHome));
-  if (answers.some((answer) => speaksForHome(answer, snapshot.home))) return "home";
+  if (answers.some((answer) => isHome(answer, snapshot.home))) return "home";
+  // A port may be anybody's: what says nothing of who it is does not count against an agent that has said hello.
   const boot = deps.site.entry(plan.target.name)?.boot;
-  return boot?.helloAt && !boot.revoked ? "image" : "unknown";
+  if (boot?.helloAt && !boot.revoked) return "image";
+  return answers.some((answer) => speaksForHome(answer, snapshot.home)) ? "home" : "unknown";
 }
+
+/**
+ * Whether the target's own system may run where the image should, although the image's agent does not speak any more:
+ * it answers, or the image has ended by itself. Its boot was revoked, or its lease is over; one that never said hello, in an
+ * arming that still stands, has not ended.
+ */
+export async function mayBeHome(
+  deps: Pick<SiteDeps, "site" | "askHome">,
+  control: TargetControl,
+  plan: SessionPlan,
+): Promise<boolean> {
+  if ((await control.power()) === "Off") return false;
+  const entry = deps.site.entry(plan.target.name);
+  const boot = entry?.boot ?? null;
+  if (!entry || !boot || boot.revoked) return true;
+  const { leaseUntil } = entry.ledger;
+  if (boot.helloAt !== null && leaseUntil !== null && Date.parse(leaseUntil) <= Date.now()) return true;
+  const before = entry.snapshot?.home ?? [];
+  const answers = await Promise.all(plan.target.home.map(deps.askHome));
+  return answers.some((answer) => speaksForHome(answer, before));
+}
+
+/** The same machine as before departure, by its own word. */
+const isHome = (answer: HomeAnswer, before: HomeAnswer[]): boolean =>
+  answer.answered && answer.machineId !== null && before.some((b) => b.machineId === answer.machineId);
 
 /** An answer speaks for home unless it comes from another machine than the one that answered before. */
 function speaksForHome(answer: HomeAnswer, before: HomeAnswer[]): boolean {
@@ -63,7 +90,7 @@ function summaryOf(seen: Omit<BootDiagnosis, "summary">): string {
 function summaryOfMedium(seen: Omit<BootDiagnosis, "summary">): string {
   if (seen.power === "Off") return "it is off; it was turned off, or turned itself off, during the boot.";
   if (seen.homeAnswering) {
-    return "its own system runs; the boot override was ignored, or its firmware could not boot from the virtual CD.";
+    return "its own system runs; the boot override was ignored, or the virtual CD did not boot and the machine was reset; look at its console.";
   }
   if (!seen.scriptFetched) {
     return "its BMC never read the medium; look at whether it reaches PITSTOP_SITE_BMC_URL and trusts its certificate.";

@@ -123,8 +123,6 @@ async function rehearsalConfig(): Promise<Config> {
   const port = (listen: string) => listen.slice(listen.lastIndexOf(":") + 1);
   env.PITSTOP_SITE_URL ??= `http://10.0.2.2:${port(env.PITSTOP_SITE_LISTEN)}`;
   env.PITSTOP_SITE_TLS_URL ??= `https://10.0.2.2:${port(env.PITSTOP_SITE_TLS_LISTEN)}`;
-  // The lab's BMCs are no guests.
-  env.PITSTOP_SITE_BMC_URL ??= `https://127.0.0.1:${port(env.PITSTOP_SITE_TLS_LISTEN)}`;
   return loadConfig(env);
 }
 

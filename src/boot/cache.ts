@@ -94,6 +94,7 @@ export class ImageCache {
     const sha256 = hash.digest("hex");
     const handle = await open(path, "r");
     try {
+      await handle.chmod(0o600);
       await handle.sync();
     } finally {
       await handle.close();

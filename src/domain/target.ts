@@ -19,7 +19,10 @@ export const IpmiControl = z.strictObject({
 
 export const Control = z.union([RedfishControl, IpmiControl]);
 
-/** How the boot image reaches the target, in order of preference. */
+/**
+ * How the boot image reaches the target; the first one counts (docs/boot-paths.md). `virtual-media`: an ISO that the BMC fetches
+ * from the site and shows as a CD, so that nothing of the target's own network is trusted.
+ */
 export const BootVia = z.enum(["uefi-http", "pxe", "virtual-media"]);
 export type BootVia = z.infer<typeof BootVia>;
 

@@ -174,7 +174,7 @@ export class Logbook {
     const paragraphs = [
       `**${this.request.target}**: ${this.status().action ?? "restore only"}, now *${this.phase}*`,
       this.stranded
-        ? `**Stranded: a person must act.** ${this.stranded.message} Then send the update \`retryRestore\`, or \`releaseTarget\` with a reason.`
+        ? `**Stranded: a person must act.** ${this.stranded.message} When that is put right, send the update \`retryRestore\`; else \`releaseTarget\` with a reason.`
         : "",
       this.tellWork(),
       this.tellHome(),
@@ -185,7 +185,7 @@ export class Logbook {
         .map((note) => `- ${note}`)
         .join("\n"),
       // The UI cuts off the last line of what it renders.
-      "&nbsp;",
+      "\u00a0",
     ];
     setCurrentDetails(paragraphs.filter(Boolean).join("\n\n"));
   }

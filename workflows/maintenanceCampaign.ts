@@ -112,7 +112,7 @@ function tell(plan: CampaignPlan, { waiting, running, skipped, ended }: Campaign
     listed("Stranded: a person must act", stranded, (session) => session.stranded?.message),
     listed("The work was not done", failed, (session) => session.failure?.message),
     // The UI cuts off the last line of what it renders.
-    "&nbsp;",
+    "\u00a0",
   ];
   setCurrentDetails(paragraphs.filter(Boolean).join("\n\n"));
 }

@@ -51,6 +51,8 @@ const Settings = z.object({
     .string()
     .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
     .default("default"),
+  /** The variant of the base image that is built and registered: `cloud` for virtual machines, `generic` for servers. */
+  PITSTOP_BASE_IMAGE: z.enum(["cloud", "generic"]).default("cloud"),
   PITSTOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
 });
 export type Config = Omit<z.infer<typeof Settings>, "PITSTOP_DATA"> & { PITSTOP_DATA: string };

@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { execa } from "execa";
+import type { Config } from "../src/config.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { prepareQemuLab, qemuAvailable } from "../src/lab/qemu/index.js";
 import { findTemporal } from "../src/temporal/binary.js";
@@ -27,7 +28,7 @@ export interface BuiltImage {
 /** Ensures the base maintenance image in the cache, keyed by its recipe. */
 export async function prepareBaseImage(
   say: (line: string) => void,
-  variant: "cloud" | "generic" = "cloud",
+  variant: Config["PITSTOP_BASE_IMAGE"] = "cloud",
 ): Promise<BuiltImage> {
   const recipe = join(root, "images", "base");
   const folder = join(cacheFolder(), "images", `base-${variant}-${digestOfFolder(recipe).slice(0, 16)}`);

@@ -46,7 +46,7 @@ export async function startServer(config: Config, say: (line: string) => void): 
     dataFolder(config);
     const catalogue = await openCatalogue({ data: config.PITSTOP_DATA, databaseUrl: config.DATABASE_URL });
     undo.push(() => catalogue.close());
-    const base = await prepareBaseImage(say).catch((error: unknown) => {
+    const base = await prepareBaseImage(say, config.PITSTOP_BASE_IMAGE).catch((error: unknown) => {
       say(`without the built-in image: ${messageOf(error)}`);
       return null;
     });

@@ -39,11 +39,16 @@ export async function startSiteRole(parts: {
       root,
     }),
   );
-  const activities = siteActivities({ site: site.site, objects, controls, askHome: (check) => askHome(check) });
+  const activities = siteActivities({
+    site: site.site,
+    objects,
+    controls,
+    askHome: (check) => askHome(check, { root }),
+  });
   const unwatch = watchHomes({
     site: site.site,
     link,
-    askHome: (check) => askHome(check),
+    askHome: (check) => askHome(check, { root }),
     log: (message, facts) => log.warn(facts, message),
   });
   const worker = await runWorker({

@@ -47,12 +47,15 @@ export interface SiteActivities {
   stageImage(input: { plan: SessionPlan }): Promise<{ fetchedBytes: number }>;
   /** The boot server serves the session's script and the override is set and read back. */
   armTarget(input: { plan: SessionPlan; epoch: number; wasOff: boolean }): Promise<Effects>;
-  /** The target is off. `home`: its own system runs (graceful, with deadline and policy). `image`: the image runs. */
+  /**
+   * The target is off. `home`: its own system runs (graceful, with deadline and policy). `image`: the image runs; where
+   * it may have given way to the target's own system, that one is left alone, and `off` is false.
+   */
   ensureOff(input: {
     plan: SessionPlan;
     running: "home" | "image";
     why: string;
-  }): Promise<Effects & { tookMs: number }>;
+  }): Promise<Effects & { off: boolean; tookMs: number }>;
   /** Where the target is now: off, in its own system, in the image, or somewhere that cannot be told. */
   locateTarget(input: { plan: SessionPlan; snapshot: BootSnapshot }): Promise<Effects & { where: Whereabouts }>;
   /** The target is on. With `epoch`: armed, read back while it was off, before the power-on. */
@@ -67,8 +70,8 @@ export interface SiteActivities {
   verifyHome(input: {
     plan: SessionPlan;
     snapshot: BootSnapshot;
-    /** A verified power-off lies between: without one, only an unchanged boot id is proof. */
-    rebooted: boolean;
+    /** True: a verified power-off lies between. False: none, so only an unchanged boot id is proof. Null: nobody knows. */
+    rebooted: boolean | null;
     /** A shutdown was asked for and given up: how long the power is watched for a system that obeys late. */
     watchLateOffMs: number;
   }): Promise<Effects & { verdict: HomeVerdict; waitedMs: number; provedAt: string }>;

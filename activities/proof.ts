@@ -24,7 +24,7 @@ export async function verifyHome(
   const lateOff = await watchForLatePowerOff(control, collected, input.watchLateOffMs);
   const home =
     input.snapshot.state.power === "On"
-      ? await waitForProof(deps, { ...input, rebooted: input.rebooted || lateOff })
+      ? await waitForProof(deps, { ...input, rebooted: lateOff || input.rebooted })
       : { proved: true, strength: "off" as const, reason: null, checks: [] };
   const provedAt = Date.now();
   const after = await control.readState();

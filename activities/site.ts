@@ -13,7 +13,7 @@ import { cancellation, growing, pause } from "./activity.js";
 import type { SiteActivities } from "./contract.js";
 import type { Controls } from "./controls.js";
 import { verifyHome } from "./proof.js";
-import { diagnose, locate } from "./whereabouts.js";
+import { diagnose, locate, mayBeHome } from "./whereabouts.js";
 
 export interface SiteDeps {
   site: Site;
@@ -74,15 +74,15 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     ensureOff: ({ plan, running, why }) =>
       controls.use(plan, async (control, collected) => {
         await own(plan);
-        const finishingMs = running === "image" ? await letImageFinish(site, control, plan) : 0;
+        const left = running === "image" ? await leaveImage(deps, control, plan) : { forced: false, tookMs: 0 };
+        if (running === "image" && !left.forced) return { off: false, tookMs: 0 };
         const { graceful, then } = plan.target.shutdown;
-        const how: OffHow =
-          running === "image"
-            ? { mode: "force" }
-            : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
+        const how: OffHow = left.forced
+          ? { mode: "force" }
+          : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
         const done = await ensureOff(control, how, { why, signal: cancellation() });
         collected.powerActions.push(...done.actions);
-        return { tookMs: finishingMs + done.tookMs };
+        return { off: true, tookMs: left.tookMs + done.tookMs };
       }),
 
     locateTarget: ({ plan, snapshot }) =>
@@ -195,13 +195,22 @@ function choiceOf(plan: SessionPlan, uri: string): BootChoice {
 }
 
 /**
- * The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. Returns the
- * milliseconds from its taking the word: they are the machine's own.
+ * Whether the plug may be pulled: what runs is the image, and had its chance to end. An agent that takes the word is
+ * there; a silent one may have given way to the target's own system, which is asked. `tookMs`: the machine's own time.
  */
-async function letImageFinish(site: Site, control: TargetControl, plan: SessionPlan): Promise<number> {
-  const taken = await site.finish(plan.target.name, plan.session, "off", FINISH_HEARD_MS);
+async function leaveImage(
+  deps: SiteDeps,
+  control: TargetControl,
+  plan: SessionPlan,
+): Promise<{ forced: boolean; tookMs: number }> {
+  const taken = await deps.site.finish(plan.target.name, plan.session, "off", FINISH_HEARD_MS);
+  if (taken) return { forced: true, tookMs: await waitForOff(control) };
+  return { forced: !(await mayBeHome(deps, control, plan)), tookMs: 0 };
+}
+
+/** The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. */
+async function waitForOff(control: TargetControl): Promise<number> {
   const startedAt = Date.now();
-  if (!taken) return 0;
   for (const ms of growing(50, 1_000)) {
     const waitedMs = Date.now() - startedAt;
     if ((await control.power()) === "Off" || waitedMs > FINISH_OFF_MS) return waitedMs;

@@ -181,10 +181,13 @@ export interface Leg {
   epoch: number;
   /** A power-off was verified since departure: home's next answer must come from a new boot. */
   verifiedOff: boolean;
-  /** The target's own system was asked to shut down. */
-  shutdownAsked: boolean;
-  /** The power-on that brings the target home was sent: whatever runs now may be home, and is never forced off. */
-  sentHome: boolean;
+  /** When the target's own system was last asked to shut down, in milliseconds since 1970; it may obey late. */
+  shutdownAskedAt: number | null;
+  /**
+   * What runs may be the target's own system, and is never forced off, however silent it is. So from the beginning to
+   * the first verified power-off, from the power-on that brings it home, and where it left the image by itself.
+   */
+  mayBeHome: boolean;
   /** Known from the last step; null: only a look tells. */
   running: "off" | "image" | null;
 }

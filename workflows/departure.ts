@@ -1,5 +1,7 @@
-import { ApplicationFailure, condition } from "@temporalio/workflow";
+import { ApplicationFailure, condition, sleep } from "@temporalio/workflow";
+import type { Whereabouts } from "../activities/contract.js";
 import type { HelloSignal } from "../src/domain/session.js";
+import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { type SessionContext, stopIfCutShort } from "./context.js";
 
 const MINUTE = 60_000;
@@ -80,7 +82,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
 
 /** The hello of this arming; null when it did not come in time, or the target is seen in its own system instead. */
 async function firstContact(ctx: SessionContext, epoch: number, waitMs: number): Promise<HelloSignal | null> {
-  const { plan, log, site, mail } = ctx;
+  const { plan, log, site, leg, mail } = ctx;
   const deadline = Date.now() + waitMs;
   for (;;) {
     const left = Math.max(1, deadline - Date.now());
@@ -96,36 +98,55 @@ async function firstContact(ctx: SessionContext, epoch: number, waitMs: number):
     const { where } = log.count(
       await site("locateTarget", { plan, snapshot }, { summary: "Is it in its own system?", limitMs: 2 * MINUTE }),
     );
-    if (where === "home") return null;
+    if (where === "home") {
+      leg.mayBeHome = true;
+      return null;
+    }
   }
 }
 
-/** Ensures that the target is off, asking its own system kindly where that is what runs. */
+/** Ensures that the target is off, asking its own system kindly where that is, or may be, what runs. */
 export async function shutDown(ctx: SessionContext, why: string): Promise<void> {
   const { plan, log, site, leg } = ctx;
   const snapshot = log.snapshot;
   if (!snapshot) throw ApplicationFailure.nonRetryable("A shutdown without a boot snapshot was attempted.", "internal");
   const first = leg.epoch <= 1 && !leg.verifiedOff;
-  const where = first
-    ? snapshot.state.power === "Off"
-      ? "off"
-      : "home"
-    : log.count(
-        await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }),
-      ).where;
-  if (where === "home") leg.shutdownAsked = true;
-  const running = where === "home" ? "home" : "image";
+  const where = first ? (snapshot.state.power === "Off" ? "off" : "home") : await settled(ctx, snapshot);
+  if (where === "home") leg.mayBeHome = true;
+  if (where === "image" || !leg.mayBeHome) {
+    const off = log.count(
+      await site("ensureOff", { plan, running: "image", why }, { summary: "Power off", limitMs: 5 * MINUTE }),
+    );
+    log.spentByMachine(off.tookMs);
+    leg.mayBeHome = !off.off;
+  }
+  if (leg.mayBeHome) await askToShutDown(ctx, why);
+  leg.verifiedOff = leg.verifiedOff || snapshot.state.power === "On";
+  leg.running = "off";
+}
+
+/** Where the target is; what may be its own system on the way up is given the time that its owner allows for that. */
+async function settled({ plan, log, site, leg }: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
+  const deadline = Date.now() + plan.limits.homeMs;
+  for (let pauseMs = 5_000; ; pauseMs = Math.min(2 * pauseMs, MINUTE)) {
+    const { where } = log.count(
+      await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }),
+    );
+    if (where !== "unknown" || !leg.mayBeHome || Date.now() >= deadline) return where;
+    await sleep(pauseMs, { summary: "It may be on its way up" });
+  }
+}
+
+/** Ensures that the target's own system is off: kindly, by its owner's deadline and policy. */
+export async function askToShutDown({ plan, log, site, leg }: SessionContext, why: string): Promise<void> {
+  leg.shutdownAskedAt = Date.now();
   const off = log.count(
     await site(
       "ensureOff",
-      { plan, running, why },
-      {
-        summary: running === "home" ? "Shut the target's system down" : "Power off",
-        limitMs: plan.limits.gracefulMs + 5 * MINUTE,
-      },
+      { plan, running: "home", why },
+      { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
     ),
   );
   log.spentByMachine(off.tookMs);
-  leg.verifiedOff = leg.verifiedOff || snapshot.state.power === "On";
-  leg.running = "off";
+  leg.mayBeHome = false;
 }

@@ -34,8 +34,8 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   const leg: SessionContext["leg"] = {
     epoch: 0,
     verifiedOff: false,
-    shutdownAsked: false,
-    sentHome: false,
+    shutdownAskedAt: null,
+    mayBeHome: true,
     running: null,
   };
   const mail = listen({
@@ -75,6 +75,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
       if (plan.action) throw adoptedInstead(snapshot);
     } else if (plan.action) await awayAndBack(ctx);
   } catch (error) {
+    if (error instanceof Interrupted && error.by.kind === "rebooted") leftByItself(leg);
     concludeWork(ctx, error);
   }
   return await CancellationScope.nonCancellable(async () => {
@@ -115,7 +116,7 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
         `The target rebooted by itself during the work (${(error.by as { how: string }).how}); the action resumes.`,
       );
       interrupts.clear();
-      ctx.leg.running = null;
+      leftByItself(ctx.leg);
       const hello = await interrupts.during(null, () => bootImage(ctx, ctx.leg.epoch + 1));
       if (!hello)
         throw ApplicationFailure.nonRetryable(
@@ -124,6 +125,12 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
         );
     }
   }
+}
+
+/** After a reboot that nobody asked for the site serves the way home: what runs may be the target's own system already. */
+function leftByItself(leg: SessionContext["leg"]): void {
+  leg.running = null;
+  leg.mayBeHome = true;
 }
 
 async function waitForApproval({ plan, log, mail }: SessionContext): Promise<void> {

@@ -2,11 +2,12 @@ import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workfl
 import type { Failure } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { patient, type SessionContext } from "./context.js";
+import { askToShutDown } from "./departure.js";
 import { failureOf } from "./logbook.js";
 import { announcedSignal } from "./messages.js";
 
 const MINUTE = 60_000;
-/** How long a shutdown that was given up is still watched for: a system may obey after its deadline. */
+/** How long after its deadline a shutdown is still watched for: a system may obey late. */
 const LATE_POWER_OFF_MS = 30_000;
 /** Whole attempts before a person is called; each activity has its own repetitions inside. */
 const ATTEMPTS = 3;
@@ -25,11 +26,12 @@ export async function bringHome(ctx: SessionContext, snapshot: BootSnapshot): Pr
       log.enter("restored");
       return;
     }
+    // Before the announcement: a person may ask as soon as the phase says that one must.
+    mail.retryRequested = false;
     log.stranded = failure;
     log.ending = "stranded";
     log.enter("stranded");
     await announce(ctx);
-    mail.retryRequested = false;
     await condition(() => mail.retryRequested || mail.released !== null);
     if (mail.released) {
       log.released = mail.released;
@@ -61,7 +63,7 @@ async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Fai
  * One attempt: off, disarmed while off, on, proved.
  *
  * What runs in the image is forced off when it does not go by itself: its memory is ours. The target's own system is
- * never forced: where it runs already, it is disarmed under it.
+ * never forced: where it runs already, or may be on its way up, it is disarmed under it.
  */
 async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
   const { plan, log, site, leg } = ctx;
@@ -72,9 +74,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
     log.count(await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }))
       .where;
   leg.running = null;
-  // Until a power-off was verified, what runs is the target's own system, however silent it has become.
-  const neverLeft = toBeOn && snapshot.session === log.session && !leg.verifiedOff;
-  let atHome = where === "home" || (where === "unknown" && (leg.sentHome || neverLeft));
+  let atHome = where === "home" || (where === "unknown" && leg.mayBeHome);
   if (!atHome && where !== "off") {
     const off = await site(
       "ensureOff",
@@ -82,18 +82,16 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
       { summary: "Leave the image", limitMs: 5 * MINUTE },
     );
     log.spentByMachine(log.count(off).tookMs);
-    leg.verifiedOff = true;
+    atHome = !off.off;
   }
   if (atHome && !toBeOn) {
     // A target that was off was started by a stranger, or by an override that did not hold: kindly off again.
-    const off = await site(
-      "ensureOff",
-      { plan, running: "home", why: "the target was off" },
-      { summary: "Off again", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
-    );
-    log.spentByMachine(log.count(off).tookMs);
+    await askToShutDown(ctx, "the target was off");
     atHome = false;
   }
+  leg.mayBeHome = atHome;
+  // Whoever turned it off: a power that was read as off since departure lies between.
+  leg.verifiedOff ||= !atHome;
   const restored = await site(
     "restoreBoot",
     { plan, snapshot },
@@ -101,7 +99,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   );
   log.notes.push(...log.count(restored).notes);
   if (toBeOn && !atHome) {
-    leg.sentHome = true;
+    leg.mayBeHome = true;
     log.count(
       await site(
         "ensureOn",
@@ -117,11 +115,17 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
 async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: number | null): Promise<void> {
   const { plan, log, site, leg } = ctx;
   log.enter("verifying");
-  const watchLateOffMs = leg.shutdownAsked && !leg.verifiedOff ? LATE_POWER_OFF_MS : 0;
+  const askedAt = leg.verifiedOff ? null : leg.shutdownAskedAt;
+  // A shutdown that was cut short may still be under way, and its system may answer until its very end.
+  const watchLateOffMs =
+    askedAt === null ? 0 : Math.max(0, askedAt + plan.limits.gracefulMs - Date.now()) + LATE_POWER_OFF_MS;
+  // What a lost session did to the target, or a shutdown that was given up, nobody knows: either boot is home.
+  const unsure = askedAt !== null || snapshot.session !== log.session;
+  const rebooted = leg.verifiedOff ? true : unsure ? null : false;
   const proof = log.count(
     await site(
       "verifyHome",
-      { plan, snapshot, rebooted: leg.verifiedOff, watchLateOffMs },
+      { plan, snapshot, rebooted, watchLateOffMs },
       { summary: "Is the target home, as it was?", limitMs: plan.limits.homeMs + watchLateOffMs + 3 * MINUTE },
     ),
   );

@@ -19,6 +19,8 @@ export const bootState = (power: "On" | "Off"): BootState => ({
 export class FakeWorld {
   readonly calls: string[] = [];
   readonly records: Omit<SessionRecord, "findings">[] = [];
+  /** What each proof of home was asked for. */
+  readonly proofs: Pick<Parameters<SiteActivities["verifyHome"]>[0], "rebooted" | "watchLateOffMs">[] = [];
   readonly snapshots = new Map<string, BootSnapshot>();
   power: "On" | "Off" = "On";
   running: "home" | "image" | "nothing" = "home";
@@ -27,6 +29,7 @@ export class FakeWorld {
   planRefusal: Error | null = null;
   /** Replaces single activities. */
   override: Partial<SiteActivities> = {};
+  onRecord: (record: Omit<SessionRecord, "findings">) => Promise<void> = async () => undefined;
   onBoot: (plan: SessionPlan, epoch: number) => Promise<void> = async () => undefined;
 
   plan(input: { target: string; session: string; workflowId: string }): SessionPlan {
@@ -85,7 +88,10 @@ export class FakeWorld {
         this.snapshots.set(snapshot.target, kept);
         return kept;
       },
-      recordSession: async ({ record }) => void this.records.push(record),
+      recordSession: async ({ record }) => {
+        this.records.push(record);
+        await this.onRecord(record);
+      },
       closeSnapshot: async ({ target }) => void this.snapshots.delete(target),
     };
   }
@@ -113,7 +119,7 @@ export class FakeWorld {
       ensureOff: async ({ running }) => {
         this.power = "Off";
         this.running = "nothing";
-        return done(`off ${running}`, { tookMs: 5 });
+        return done(`off ${running}`, { off: true, tookMs: 5 });
       },
       locateTarget: async () =>
         done("locate", {
@@ -145,8 +151,9 @@ export class FakeWorld {
         return result(offered.id);
       },
       restoreBoot: async () => done("restore", { notes: [] }),
-      verifyHome: async ({ snapshot }) =>
-        done("verify", {
+      verifyHome: async ({ snapshot, rebooted, watchLateOffMs }) => {
+        this.proofs.push({ rebooted, watchLateOffMs });
+        return done("verify", {
           verdict: {
             proved: this.power === snapshot.state.power,
             strength: "strong" as const,
@@ -158,7 +165,8 @@ export class FakeWorld {
           },
           waitedMs: 1,
           provedAt: new Date().toISOString(),
-        }),
+        });
+      },
       closeSite: async () => done("close", {}),
     };
     return { ...base, ...this.override };

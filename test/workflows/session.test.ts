@@ -425,6 +425,107 @@ describe("a session's story", () => {
     expect(world.calls.filter((call) => call.startsWith("off"))).toEqual(["off home"]);
   });
 
+  it.each(["home", "unknown"] as const)(
+    "a target that left the image by itself, and is %s, is not forced off: it may be its own system",
+    async (where) => {
+      helloAtBoot();
+      world.override.offerTask = async ({ plan }) => {
+        world.where = where;
+        await say(plan.session, 1, "rebooted", { how: "its own system answers" });
+        return (await untilCancelled()) as never;
+      };
+      expect(await (await start()).result()).toMatchObject({ failure: { code: "rebooted" }, ending: "restored" });
+      expect(world.calls.filter((call) => /^(off|on)/.test(call))).toEqual(["off home", "on 1"]);
+      expect(world.proofs).toMatchObject([{ rebooted: true }]);
+    },
+  );
+
+  it("a system that the site finds in the image's place is left alone and disarmed under it", async () => {
+    helloAtBoot();
+    const ensureOff = world.site().ensureOff;
+    world.override.ensureOff = async (input) => {
+      const done = await ensureOff(input);
+      if (input.running === "home") return done;
+      world.power = "On";
+      return { ...done, off: false };
+    };
+    expect(await (await start()).result()).toMatchObject({ ending: "restored" });
+    expect(world.calls.slice(-4)).toEqual(["off image", "restore", "verify", "close"]);
+  });
+
+  it("a second boot's shutdown that hangs does not end in force either", async () => {
+    world.onBoot = async (plan, epoch) => {
+      world.running = "home";
+      await say(plan.session, epoch, "rebooted", { how: "its own system answers" });
+    };
+    const ensureOff = world.site().ensureOff;
+    world.override.ensureOff = async (input) => {
+      if (!world.calls.includes("off home")) return await ensureOff(input);
+      world.calls.push(`off ${input.running}`);
+      world.where = "unknown";
+      throw ApplicationFailure.nonRetryable("It did not power off within 180s.", "refused");
+    };
+    expect(await (await start()).result()).toMatchObject({ failure: { code: "refused" }, ending: "restored" });
+    expect(world.calls.filter((call) => /^(off|on)/.test(call))).toEqual(["off home", "on 1", "off home"]);
+  });
+
+  it("a target that was off and was turned on meanwhile is asked to go, not forced", async () => {
+    world.power = "Off";
+    helloAtBoot();
+    expect(await (await start()).result()).toMatchObject({ ending: "restored" });
+    expect(world.calls.filter((call) => call.startsWith("off"))).toEqual(["off home", "off image"]);
+  });
+
+  it("a system that obeys its shutdown late comes home in a new boot, and that is proof", async () => {
+    world.override.ensureOff = async () => {
+      world.power = "Off";
+      throw ApplicationFailure.nonRetryable("It did not power off within 180s.", "refused");
+    };
+    expect(await (await start()).result()).toMatchObject({ failure: { code: "refused" }, ending: "restored" });
+    expect(world.proofs).toMatchObject([{ rebooted: true, watchLateOffMs: 0 }]);
+    expect(world.power).toBe("On");
+  });
+
+  it("an aborted shutdown is watched for as long as its system may take to obey, and either boot is proof", async () => {
+    world.planOverrides = {
+      limits: { gracefulMs: 100_000, bootMs: 2000, bootAttempts: 1, workMs: 20_000, leaseMs: 5000, homeMs: 2000 },
+    };
+    world.override.ensureOff = untilCancelled as never;
+    const handle = await start();
+    await reach("rebooting");
+    await handle.executeUpdate("abort", { args: [{ by: "ada" }] });
+    expect(await handle.result()).toMatchObject({ outcome: "aborted", ending: "restored" });
+    expect(world.proofs[0]?.rebooted).toBe(null);
+    expect(world.proofs[0]?.watchLateOffMs).toBeGreaterThan(100_000);
+  });
+
+  it("a lost session's target that says nothing is not forced off, and any boot of it is home", async () => {
+    const capture = world.site().captureSnapshot;
+    world.override.captureSnapshot = async (input) => {
+      const captured = await capture(input);
+      return { ...captured, snapshot: { ...captured.snapshot, session: "lost" } };
+    };
+    world.where = "unknown";
+    expect(await (await start()).result()).toMatchObject({ failure: { code: "conflict" }, ending: "restored" });
+    expect(world.calls).toEqual(["capture", "locate", "restore", "verify", "close"]);
+    expect(world.proofs).toMatchObject([{ rebooted: null }]);
+  });
+
+  it("a retry that is asked for while the stranding is still being announced counts", async () => {
+    helloAtBoot();
+    let refusals = 1;
+    const restore = world.site().restoreBoot;
+    world.override.restoreBoot = async (input) => {
+      if (refusals-- > 0) throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");
+      return await restore(input);
+    };
+    const handle = await start();
+    world.onRecord = async (record) => {
+      if (record.ending === "stranded") await handle.executeUpdate("retryRestore", { args: [{ by: "ada" }] });
+    };
+    expect(await handle.result()).toMatchObject({ ending: "restored" });
+  });
+
   it("the snapshot of a lost session is adopted: home first, and the work is not begun", async () => {
     helloAtBoot();
     world.power = "Off";
@@ -503,7 +604,12 @@ describe("a campaign", () => {
       if (!input.plan.target.name.endsWith("bad")) return await verify({ ...input });
       throw ApplicationFailure.nonRetryable("gone", "unauthorized");
     };
-    world.override.ensureOff = async () => ({ tookMs: 1, powerActions: [], bmcRequests: { total: 0, powerPolls: 0 } });
+    world.override.ensureOff = async () => ({
+      off: true,
+      tookMs: 1,
+      powerActions: [],
+      bmcRequests: { total: 0, powerPolls: 0 },
+    });
     const campaign = await client().start("maintenanceCampaign", {
       workflowId: `campaign-${count}`,
       taskQueue: "pitstop",

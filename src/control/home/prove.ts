@@ -13,10 +13,14 @@ export interface HomeProof {
  * - Another machine id or host key than before is no home, whatever else answers.
  * - A check that answered before must answer now.
  * - `strong`: the same machine with a new boot id after a verified power-off (`rebooted`), or with the same boot id
- *   where there was none.
+ *   where there was none; with either where nobody knows (`rebooted` is null).
  * - `weak`: something answers, and nothing says who or since when.
  */
-export function proveHome(before: HomeAnswer[], now: HomeAnswer[], { rebooted }: { rebooted: boolean }): HomeProof {
+export function proveHome(
+  before: HomeAnswer[],
+  now: HomeAnswer[],
+  { rebooted }: { rebooted: boolean | null },
+): HomeProof {
   const verdicts = now.map((answer) =>
     judge(before.find((one) => one.check === answer.check) ?? null, answer, rebooted),
   );
@@ -29,7 +33,7 @@ export function proveHome(before: HomeAnswer[], now: HomeAnswer[], { rebooted }:
   return not(verdicts[0]?.reason ?? "The target has no home check.");
 }
 
-function judge(before: HomeAnswer | null, now: HomeAnswer, rebooted: boolean): HomeProof {
+function judge(before: HomeAnswer | null, now: HomeAnswer, rebooted: boolean | null): HomeProof {
   if (!now.answered) {
     // What did not answer before departure proves nothing by its silence now, unless all are silent.
     if (before !== null && !before.answered) return silentAsBefore(now);
@@ -49,7 +53,7 @@ function judge(before: HomeAnswer | null, now: HomeAnswer, rebooted: boolean): H
   if (rebooted && before.bootId === now.bootId) {
     return not(`${now.check} answers with the boot id of before departure, although the target was off since.`);
   }
-  if (!rebooted && before.bootId !== now.bootId) {
+  if (rebooted === false && before.bootId !== now.bootId) {
     return not(`${now.check} answers with another boot id, although Pitstop did not power the target off.`);
   }
   const known = before.machineId !== null || before.hostKey !== null;

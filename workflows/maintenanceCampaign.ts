@@ -25,7 +25,10 @@ export async function maintenanceCampaign(request: CampaignRequest): Promise<Cam
   const summary: CampaignSummary = { waiting: [], running: [], skipped: [], ended: [] };
   const announced = new Map<string, SessionSummary>();
   setHandler(campaignStatusQuery, () => summary);
-  setHandler(announcedSignal, (session) => void announced.set(session.target, session));
+  // Whatever was typed as a signal: what is no summary of a session of ours is never looked up.
+  setHandler(announcedSignal, (told) => {
+    if (typeof told?.session === "string") announced.set(told.session, told);
+  });
 
   const plan = await central.planCampaign({ request });
   upsertSearchAttributes([{ key: ACTION, value: plan.action }]);
@@ -88,7 +91,8 @@ async function runOne(
       const failure = failureOf(error);
       return notStarted(target, failure.code, failure.message);
     });
-    const stranded = condition(() => announced.has(target)).then(() => announced.get(target));
+    const session = child.firstExecutionRunId;
+    const stranded = condition(() => announced.has(session)).then(() => announced.get(session));
     return (await Promise.race([result, stranded])) ?? (await result);
   }
 }

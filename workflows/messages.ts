@@ -65,15 +65,17 @@ export function listen(to: Listener): Mailbox {
     released: null,
     abort: null,
   };
-  const current = (message: { session: string; epoch: number }) =>
-    message.session === to.session && message.epoch === to.epoch();
+  // A signal cannot be refused, and may be anything that somebody typed, nothing included: what is not whole is let fall.
+  // A handler that throws would stop the session at this message for ever, its way home included.
+  const current = (message: { session: string; epoch: number; bootId: string } | null | undefined) =>
+    typeof message?.bootId === "string" && message.session === to.session && message.epoch === to.epoch();
 
   setHandler(statusQuery, () => to.status());
   setHandler(helloSignal, (hello) => {
-    if (current(hello) && mail.hello?.epoch !== hello.epoch) mail.hello = hello;
+    if (current(hello) && isTime(hello.at) && mail.hello?.epoch !== hello.epoch) mail.hello = hello;
   });
   setHandler(doneSignal, (done) => {
-    if (current(done)) mail.done ??= done;
+    if (current(done) && Array.isArray(done.results)) mail.done ??= done;
   });
   setHandler(rebootedSignal, (rebooted) => {
     if (!current(rebooted)) return;
@@ -109,6 +111,11 @@ export function listen(to: Listener): Mailbox {
   setHandler(supplyTaskUpdate, (supplied) => void mail.supplied.push(supplied), {
     validator: (supplied) => {
       named(supplied);
+      only(
+        isTaskOrNone(supplied),
+        "take a task",
+        "the task is not one that was planned; supply it by pitstop session supply",
+      );
       only(to.status().phase === "working", "take a task", "it is not working in the image");
       only(mail.supplied.length < 100, "take a task", "100 tasks wait already");
     },
@@ -144,8 +151,20 @@ export function listen(to: Listener): Mailbox {
 const onTheWayHome = (status: SessionStatus): boolean =>
   ["restoring", "verifying", "restored", "stranded", "released"].includes(status.phase);
 
-function named(person: { by?: string } | undefined): void {
-  if (!person?.by) throw ApplicationFailure.nonRetryable('Say who asks, as {"by": "name"}.', "invalid");
+const isTime = (text: unknown): boolean => typeof text === "string" && !Number.isNaN(Date.parse(text));
+
+/** Null says that nothing more comes. The rest of a planned task is its site's to check. */
+function isTaskOrNone({ task, last }: SuppliedTask): boolean {
+  if (task === null) return last === true;
+  const { id, name, scriptSha256, timeoutMs } = task ?? {};
+  return [id, name, scriptSha256].every((text) => typeof text === "string") && Number.isFinite(timeoutMs);
+}
+
+/** Who asks is written into the record, so it is text and nothing else. */
+function named(person: { by?: unknown; reason?: unknown } | null | undefined): void {
+  const isText = (value: unknown) => value === undefined || typeof value === "string";
+  if (!person?.by || !isText(person.by) || !isText(person.reason))
+    throw ApplicationFailure.nonRetryable('Say who asks, as {"by": "name"}.', "invalid");
 }
 
 function only(condition: boolean, what: string, why: string): void {

@@ -1,5 +1,5 @@
 import { Context } from "@temporalio/activity";
-import { WorkflowFailedError } from "@temporalio/client";
+import { WorkflowFailedError, WorkflowUpdateFailedError } from "@temporalio/client";
 import { ApplicationFailure } from "@temporalio/common";
 import { Worker } from "@temporalio/worker";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -243,6 +243,39 @@ describe("a session's story", () => {
       await say("another-session", epoch, "hello");
     };
     expect(await (await start()).result()).toMatchObject({ outcome: "failed", failure: { code: "noContact" } });
+  });
+
+  it.each([
+    ["nothing", []],
+    ["null", [null]],
+    ["text", ["hello"]],
+    ["half a message", [(session: string) => ({ session, epoch: 1 })]],
+  ])("a signal of %s is let fall, and the session goes on", async (_, args) => {
+    world.override.offerTask = untilCancelled as never;
+    helloAtBoot();
+    const handle = await start();
+    await reach("working");
+    const whole = args.map((arg) => (typeof arg === "function" ? arg(handle.firstExecutionRunId) : arg));
+    for (const name of ["hello", "done", "rebooted"]) await handle.signal(name, ...whole);
+    await reach("working");
+    await handle.executeUpdate("abort", { args: [{ by: "ada" }] });
+    expect(await handle.result()).toMatchObject({ outcome: "aborted", ending: "restored" });
+  });
+
+  it.each([
+    ["a person who is no text", "abort", { by: { name: "ada" } }],
+    ["a reason that is no text", "abort", { by: "ada", reason: 7 }],
+    ["half a task", "supplyTask", { by: "ada", task: { name: "more" }, last: false }],
+    ["no task at all", "supplyTask", { by: "ada" }],
+    ["nothing", "abort", null],
+  ])("an update with %s is refused, and the session goes on", async (_, name, argument) => {
+    world.override.offerTask = untilCancelled as never;
+    helloAtBoot();
+    const handle = await start();
+    await reach("working");
+    await expect(handle.executeUpdate(name, { args: [argument] })).rejects.toThrow(WorkflowUpdateFailedError);
+    await handle.executeUpdate("abort", { args: [{ by: "ada" }] });
+    expect(await handle.result()).toMatchObject({ outcome: "aborted", failure: { message: "Aborted by ada." } });
   });
 
   it.each(["arming", "rebooting", "working"])("abort in %s leads home", async (phase) => {
@@ -615,6 +648,8 @@ describe("a campaign", () => {
       taskQueue: "pitstop",
       args: [{ targets: [`c${count}-a`, `c${count}-bad`], action: "check" }],
     });
+    for (const told of [[], [null], [{ target: `c${count}-a`, session: "another", ending: "stranded" }]])
+      await campaign.signal("announced", ...told);
     const summary = (await campaign.result()) as { ended: SessionSummary[] };
     expect(Object.fromEntries(summary.ended.map((s) => [s.target, s.ending]))).toEqual({
       [`c${count}-a`]: "restored",

@@ -122,8 +122,7 @@ export class Interrupts {
   private scope: CancellationScope | null = null;
 
   raise(cause: Interrupt): void {
-    // A person's word stands above what was seen before: an action that would resume does not, then.
-    if (this.cause === null || cause.kind === "abort") this.cause = cause;
+    this.cause ??= cause;
     this.scope?.cancel();
   }
 
@@ -150,9 +149,7 @@ export class Interrupts {
         return await work();
       });
     } catch (error) {
-      // What fails while it is cut short, fails because of that.
-      if (this.cause) throw new Interrupted(this.cause);
-      if (isCancellation(error)) throw new Interrupted(cancelledFromOutside(error as CancelledFailure));
+      if (isCancellation(error)) throw new Interrupted(this.cause ?? cancelledFromOutside(error as CancelledFailure));
       throw error;
     } finally {
       this.scope = null;

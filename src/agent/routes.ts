@@ -30,6 +30,10 @@ const LogQuery = z.object({ offset: z.coerce.number().int().min(0).max(Number.MA
 export function agentRoutes(app: FastifyInstance, gateway: AgentGateway): void {
   const caller = (request: FastifyRequest) => gateway.authenticate(request.headers.authorization);
   const message = { bodyLimit: MAX_MESSAGE_BYTES };
+  // A body is JSON, whatever a small client calls it: curl, told nothing, says that it is a form.
+  const json = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("text/plain");
+  app.addContentTypeParser("*", { parseAs: "string" }, json);
 
   app.post("/agent/v1/hello", message, async (request) => await gateway.hello(parse(HelloRequest, request.body)));
 

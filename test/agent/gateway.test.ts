@@ -387,6 +387,22 @@ describe("done and finish", () => {
   });
 });
 
+describe("a message", () => {
+  it.each(["application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"])(
+    "is JSON, though the client calls it %s",
+    async (type) => {
+      const site = await newSite();
+      await site.publish();
+      const hello = { protocol: "1", nonce: await site.nonce(), bootId: BOOT_ID, uuid: UUID, macs: [MAC] };
+      const answer = await site.agent("POST", "/agent/v1/hello", {
+        bytes: Buffer.from(JSON.stringify(hello)),
+        headers: { "content-type": type },
+      });
+      expect(answer).toMatchObject({ status: 200, json: { session } });
+    },
+  );
+});
+
 describe("anything at all", () => {
   it("as a message is answered with less than 500, and leaves the gateway working", async () => {
     const site = await newSite();
@@ -406,11 +422,12 @@ describe("anything at all", () => {
           fc.constant('{"__proto__":{"a":1}}'),
           fc.json().map((json) => `{"outcome":${json}}`),
         ),
+        fc.constantFrom("application/json", "application/x-www-form-urlencoded"),
         fc.boolean(),
-        async (path, body, withToken) => {
+        async (path, body, type, withToken) => {
           const answer = await site.agent("POST", path, {
             bytes: Buffer.from(body),
-            headers: { "content-type": "application/json" },
+            headers: { "content-type": type },
             ...(withToken ? { token } : {}),
           });
           expect(answer.status, `${path} ${body}`).toBeLessThan(500);

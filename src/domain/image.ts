@@ -5,7 +5,12 @@ import { Labels, Name, Sha256 } from "./basics.js";
 export const ImageUrl = z
   .string()
   .max(2048)
-  .regex(/^(file:images\/|https:\/\/|http:\/\/)[^\s]+$/, "an image URL begins with file:images/, https:// or http://");
+  .regex(/^(file:images\/|https:\/\/|http:\/\/)[^\s]+$/, "an image URL begins with file:images/, https:// or http://")
+  // The store looks again where links lead; here the one who writes the document is told at once.
+  .refine(
+    (url) => !url.startsWith("file:") || !url.split(/\/|%2f/i).some((part) => /^(\.|%2e){1,2}$/i.test(part)),
+    "a file: URL stays in images/, without . or .. in its path",
+  );
 
 export const ImageFile = z.strictObject({ url: ImageUrl, sha256: Sha256 });
 export type ImageFile = z.infer<typeof ImageFile>;

@@ -244,4 +244,17 @@ describe("the nearest word", () => {
     expect(nearest("labls", ["labels", "limits"])).toBe("labels");
     expect(nearest("qqqqqq", ["labels"])).toBeNull();
   });
+
+  it.each(["../token", "base/../../token", "base/%2e%2e/x", "..%2Ftoken", "./vmlinuz"])(
+    "refuses an image whose file leaves the image folder: %s",
+    (path) => {
+      const file = (url: string) => `{url: "${url}", sha256: ${"a".repeat(64)}}`;
+      const image = (url: string) =>
+        `kind: Image\nname: i\nrole: maintenance\narch: x86_64\nkernel: ${file(url)}\ninitrds: [${file("file:images/base..v2/initrd")}]\n`;
+      expect(complain(image("file:images/base/vmlinuz"))).toBe("no complaint");
+      expect(complain(image(`file:images/${path}`), "i.yaml")).toBe(
+        "i.yaml:5:15: kernel.url: a file: URL stays in images/, without . or .. in its path.",
+      );
+    },
+  );
 });

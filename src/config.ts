@@ -20,6 +20,8 @@ const Origin = z
   .regex(/^https?:\/\/[^/\s]+\/?$/, "give an origin such as http://10.0.2.2:8481, without a path")
   .transform((text) => text.replace(/\/$/, ""));
 
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
+
 /**
  * Every setting. The key in `pitstop.yaml` is the name in lower case without `PITSTOP_` (`site_listen`); the
  * environment wins. Connection settings of Temporal are Temporal's own (`TEMPORAL_ADDRESS`, profiles).
@@ -41,7 +43,7 @@ const Settings = z.object({
   PITSTOP_SITE_BMC_URL: Origin.optional(),
   /** The CLI's server. */
   PITSTOP_URL: Origin.optional(),
-  PITSTOP_TOKEN: z.string().min(16).optional(),
+  PITSTOP_TOKEN: z.string().min(16, "a token has at least 16 characters; copy the whole of it").optional(),
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, "give a postgres:// URL")
@@ -49,11 +51,11 @@ const Settings = z.object({
   /** This site's name; its queue is `pitstop-site-<name>`. */
   PITSTOP_SITE: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/)
+    .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, "a site's name is lower-case letters, digits, '-' and '.'")
     .default("default"),
   /** The variant of the base image that is built and registered: `cloud` for virtual machines, `generic` for servers. */
   PITSTOP_BASE_IMAGE: z.enum(["cloud", "generic"]).default("cloud"),
-  PITSTOP_LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+  PITSTOP_LOG_LEVEL: z.enum(LOG_LEVELS, `it is ${LOG_LEVELS.join(", ")}`).default("info"),
 });
 export type Config = Omit<z.infer<typeof Settings>, "PITSTOP_DATA"> & { PITSTOP_DATA: string };
 

@@ -33,16 +33,26 @@ export class Watch {
 
   /** An attempt of a site's activity begins. */
   begins(name: string, input: unknown): void {
-    const { plan, running } = input as { plan: SessionPlan; running?: string };
-    const phase = name === "ensureOff" && running === "home" ? "rebooting" : PHASE_OF[name as keyof SiteActivities];
-    const before = this.#phases.get(plan.session);
+    const { plan, running, epoch } = input as { plan: SessionPlan; running?: string; epoch?: number | null };
+    // A power-on that belongs to an arming leads into the image; one without leads home.
+    const leaves = name === "ensureOff" ? running === "home" : name === "ensureOn" && typeof epoch === "number";
+    const phase = leaves ? "rebooting" : PHASE_OF[name as keyof SiteActivities];
+    if (phase) this.#enters(plan.session, plan.target.name, phase);
+  }
+
+  /** An image made contact: work without an activity of its own, as in passive mode, begins with it. */
+  hello(session: string, target: string): void {
+    this.#enters(session, target, "working");
+  }
+
+  #enters(session: string, target: string, phase: Phase): void {
+    const before = this.#phases.get(session);
     const last = before?.at(-1);
-    if (!phase || !before || !last || last.name === phase) return;
+    if (!before || !last || last.name === phase) return;
     const at = new Date().toISOString();
     const phases = [...before.slice(0, -1), { ...last, endedAt: at }, { name: phase, startedAt: at, endedAt: null }];
-    this.#phases.set(plan.session, phases);
-    const about = { session: plan.session, target: plan.target.name };
+    this.#phases.set(session, phases);
     const quiet = { outcome: null, failure: null, stranded: null };
-    this.events.publish({ type: "session.phase", ...about, phase, phases, ...quiet });
+    this.events.publish({ type: "session.phase", session, target, phase, phases, ...quiet });
   }
 }

@@ -68,6 +68,7 @@ export async function startServer(config: Config, say: (line: string) => void): 
     const watch = new Watch(events);
     const door = new TemporalDoor(temporal.client, (script) => objects.put(Buffer.from(script, "utf8")));
     const link = temporalLink(temporal.client, (entry, event) => {
+      if (event.what === "hello") watch.hello(entry.session, entry.target);
       events.publish({
         type: "session.progress",
         session: entry.session,

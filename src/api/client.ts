@@ -4,6 +4,7 @@ import { messageOf, PitstopError } from "../domain/errors.js";
 import { PitstopEvent } from "./events.js";
 import {
   AppliedList,
+  CampaignList,
   type CampaignRequest,
   CampaignStarted,
   CampaignView,
@@ -112,6 +113,9 @@ export class PitstopClient {
 
   startCampaign(body: z.input<typeof CampaignRequest>) {
     return this.#call("POST", "/api/v1/campaigns", CampaignStarted, { json: body });
+  }
+  campaigns() {
+    return this.#call("GET", "/api/v1/campaigns", CampaignList);
   }
   campaign(id: string) {
     return this.#call("GET", `/api/v1/campaigns/${encodeURIComponent(id)}`, CampaignView);

@@ -45,6 +45,8 @@ export interface SessionsDoor {
   releaseTarget(ref: SessionRef, person: ByPerson & { reason: string }): Promise<void>;
   startCampaign(request: CampaignRequest): Promise<{ id: string }>;
   campaign(id: string): Promise<CampaignState | null>;
+  /** Newest first, whoever started them; without why they failed, which `campaign` tells. */
+  campaigns(limit: number): Promise<Omit<CampaignState, "failure">[]>;
   health(): Promise<HealthCheck[]>;
 }
 

@@ -116,6 +116,7 @@ export const CampaignView = z.object({
   sessions: z.array(SessionSummary),
 });
 export type CampaignView = z.infer<typeof CampaignView>;
+export const CampaignList = z.object({ items: z.array(CampaignView.omit({ failure: true, sessions: true })) });
 export const CampaignStarted = z.object({ id: z.string() });
 
 export const Readiness = z.object({

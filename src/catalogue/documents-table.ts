@@ -95,7 +95,10 @@ export async function deleteDocument(database: Database, kind: Kind, name: strin
     if (kind === "Target") await refuseAwayTarget(sql, name);
     const gone = await sql.query("delete from documents where kind = $1 and name = $2 returning name", [kind, name]);
     if (gone.length === 0) {
-      throw new PitstopError("notFound", `There is no ${kind.toLowerCase()} ${name} to delete.`);
+      throw new PitstopError(
+        "notFound",
+        `There is no ${kind.toLowerCase()} ${name} to delete; "pitstop get ${kind.toLowerCase()}s" lists them.`,
+      );
     }
     if (kind === "Target") await sql.query("delete from identities where target = $1", [name]);
   });

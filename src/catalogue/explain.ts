@@ -51,6 +51,8 @@ const kindOf = (value: unknown): string => {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a mapping";
   if (typeof value === "string") return "text";
+  // What a query says in words becomes this where a number is wanted.
+  if (Number.isNaN(value)) return "text";
   if (typeof value === "number") return "a number";
   return typeof value === "boolean" ? "true or false" : typeof value;
 };

@@ -24,6 +24,11 @@ export function exitOfError(error: unknown): number {
 
 /** A released target has not been proved home: somebody must look at it, as at a stranded one. */
 export function exitOfRecord(record: SessionRecord): number {
+  if (wasRefused(record)) return EXIT.usage;
   if (record.ending !== "restored") return EXIT.stranded;
   return record.outcome === "succeeded" ? EXIT.done : EXIT.workFailed;
 }
+
+/** The plan itself was wrong, a parameter or an image that is not there: the session ended before it had looked at its target. */
+const wasRefused = ({ untouched, restore, failure }: SessionRecord): boolean =>
+  untouched && restore.before === null && (failure?.code === "invalid" || failure?.code === "notFound");

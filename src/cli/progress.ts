@@ -1,3 +1,4 @@
+import type { PhaseTime } from "../domain/session.js";
 import { endingStyle, isSettled, sayEnding } from "./ending.js";
 import type { Followed, FollowListener } from "./follow.js";
 import type { Io } from "./io.js";
@@ -16,7 +17,7 @@ export const silentProgress: Progress = { begin() {}, changed() {}, progressed()
 export function lineProgress(io: Io): Progress {
   let several = false;
   let wasAway = false;
-  const told = new Map<string, number>();
+  const told = new Map<string, PhaseTime[]>();
   const ended = new Set<string>();
   const lastWords = new Map<string, string>();
   const line = (at: string, followed: Followed, text: string) =>
@@ -29,8 +30,8 @@ export function lineProgress(io: Io): Progress {
     },
     changed(followed) {
       const { session } = followed.started;
-      for (const phase of followed.phases.slice(told.get(session) ?? 0)) line(phase.startedAt, followed, phase.name);
-      told.set(session, Math.max(told.get(session) ?? 0, followed.phases.length));
+      for (const phase of untold(followed.phases, told.get(session) ?? [])) line(phase.startedAt, followed, phase.name);
+      told.set(session, followed.phases);
       if (followed.record && isSettled(followed.record) && !ended.has(session)) {
         ended.add(session);
         const at = followed.record.endedAt ?? new Date().toISOString();
@@ -53,6 +54,19 @@ export function lineProgress(io: Io): Progress {
     },
     end() {},
   };
+}
+
+/**
+ * The phases that were not told yet: the second `arming` after one was told is new. Events may leave out a short phase that
+ * the record then has in its place, so what is new need not stand at the end.
+ */
+function untold(phases: PhaseTime[], told: PhaseTime[]): PhaseTime[] {
+  const left = told.map(({ name }) => name);
+  return phases.filter(({ name }) => {
+    const at = left.indexOf(name);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
 }
 
 const FRAME_MS = 120;

@@ -141,6 +141,26 @@ export class TemporalDoor {
     };
   }
 
+  /** Newest first, as Temporal lists them; started here or by hand. */
+  async campaigns(limit: number): Promise<Omit<CampaignState, "failure">[]> {
+    const found: Omit<CampaignState, "failure">[] = [];
+    try {
+      const all = this.client.workflow.list({ query: "WorkflowType = 'maintenanceCampaign'", pageSize: limit });
+      for await (const { workflowId, status, startTime, closeTime } of all) {
+        found.push({
+          id: workflowId,
+          running: status.name === "RUNNING",
+          startedAt: startTime.toISOString(),
+          endedAt: closeTime?.toISOString() ?? null,
+        });
+        if (found.length >= limit) break;
+      }
+    } catch (error) {
+      throw unreachable(error);
+    }
+    return found;
+  }
+
   async health(): Promise<{ name: string; ok: boolean; detail: string }[]> {
     try {
       const info = await this.client.connection.workflowService.getSystemInfo({});

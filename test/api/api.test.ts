@@ -54,7 +54,7 @@ describe("targets, images and actions", () => {
     expect(await call("GET", `${BASE}/targets/t1`)).toMatchObject({
       status: 404,
       type: "application/problem+json; charset=utf-8",
-      json: { code: "notFound", detail: "There is no target t1." },
+      json: { code: "notFound", detail: 'There is no target t1; "pitstop get targets" lists them.' },
     });
     for (const [path, document] of [
       ["images", image("i1")],
@@ -267,7 +267,15 @@ describe("campaigns", () => {
     await rig.catalogue.putRecord(record("c1", "ct", { campaign: "campaign/1" }));
     const shown = await call("GET", `${BASE}/campaigns/${encodeURIComponent("campaign/1")}`);
     expect(shown.json).toMatchObject({ id: "campaign/1", running: true, sessions: [{ session: "c1" }] });
-    expect((await call("GET", `${BASE}/campaigns/none`)).json.detail).toBe("There is no campaign none.");
+    expect((await call("GET", `${BASE}/campaigns/none`)).json.detail).toBe(
+      'There is no campaign none; "pitstop campaign list" lists them.',
+    );
+    expect((await call("GET", `${BASE}/campaigns`)).json).toEqual({
+      items: [{ id: "campaign/1", running: true, startedAt: "2026-01-01T00:00:00.000Z", endedAt: null }],
+    });
+    expect((await call("GET", `${BASE}/campaigns?limit=many`)).json.detail).toBe(
+      "limit: a number is expected here, and this is text.",
+    );
     expect((await call("POST", `${BASE}/campaigns`, { action: "look", atOnce: 0 })).json.detail).toBe(
       "atOnce: at least 1 is needed here.",
     );

@@ -7,7 +7,7 @@ import type { ByPerson, CampaignRequest, SessionRequest, SessionStatus } from ".
 export class FakeDoor implements SessionsDoor {
   readonly asked: unknown[] = [];
   readonly statuses = new Map<string, SessionStatus>();
-  readonly campaigns = new Map<string, CampaignState>();
+  readonly started = new Map<string, CampaignState>();
   checks: HealthCheck[] = [{ name: "temporal", ok: true, detail: "answers" }];
   /** Thrown by the next calls. */
   failure: Error | null = null;
@@ -53,11 +53,16 @@ export class FakeDoor implements SessionsDoor {
     this.#fail();
     this.asked.push(["campaign", request]);
     const id = "campaign/1";
-    this.campaigns.set(id, { id, running: true, startedAt: "2026-01-01T00:00:00.000Z", endedAt: null, failure: null });
+    this.started.set(id, { id, running: true, startedAt: "2026-01-01T00:00:00.000Z", endedAt: null, failure: null });
     return { id };
   }
   async campaign(id: string) {
-    return this.campaigns.get(id) ?? null;
+    return this.started.get(id) ?? null;
+  }
+  async campaigns(limit: number) {
+    this.#fail();
+    const all = [...this.started.values()].reverse().slice(0, limit);
+    return all.map(({ id, running, startedAt, endedAt }) => ({ id, running, startedAt, endedAt }));
   }
   async health() {
     this.#fail();

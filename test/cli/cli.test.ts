@@ -3,7 +3,11 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { exitOfRecord } from "../../src/cli/exit.js";
+import { processIo } from "../../src/cli/main.js";
+import { lineProgress } from "../../src/cli/progress.js";
 import { PitstopError } from "../../src/domain/errors.js";
+import type { Phase } from "../../src/domain/ids.js";
 import { statusOf } from "../api/fake-door.js";
 import { type Rig, startRig, TOKEN } from "../api/running.js";
 import { action, image, record, target } from "../catalogue/samples.js";
@@ -60,7 +64,11 @@ describe("apply, get and delete", () => {
       out: "",
       err: "bad.yaml:1:1: mode: this field is missing; it is active or passive (and 1 more in this document).\n",
     });
-    expect(await pitstop(["get", "action", "never"])).toEqual({ exit: 2, out: "", err: "There is no action never.\n" });
+    expect(await pitstop(["get", "action", "never"])).toEqual({
+      exit: 2,
+      out: "",
+      err: 'There is no action never; "pitstop get actions" lists them.\n',
+    });
   });
 
   it("say which file cannot be read", async () => {
@@ -104,7 +112,7 @@ describe("apply, get and delete", () => {
     expect(await pitstop(["delete", "actions", "third"])).toEqual({
       exit: 2,
       out: "",
-      err: "There is no action third to delete.\n",
+      err: 'There is no action third to delete; "pitstop get actions" lists them.\n',
     });
     expect(await pitstop(["delete", "session", "x"])).toMatchObject({
       exit: 2,
@@ -267,6 +275,30 @@ describe("run", () => {
     const [said] = await Promise.all([pitstop(["run", "t1", "-a", "look", "--wait"]), play("t1", ending)]);
     expect(said).toMatchObject({ exit, err: "" });
     expect(said.out).toContain(sentence);
+  });
+
+  it("ends with exit code 2 where the plan was refused, and 1 where the target was looked at", () => {
+    const failed = { ending: "restored", outcome: "failed", untouched: true } as const;
+    const empty = { before: null, after: null, differences: [], added: [] };
+    const refused = record("r1", "t1", { ...failed, restore: empty, failure: { code: "invalid", message: "No." } });
+    expect(exitOfRecord(refused)).toBe(2);
+    expect(exitOfRecord({ ...refused, failure: { code: "unauthorized", message: "No." } })).toBe(1);
+    expect(exitOfRecord({ ...refused, restore: record("r2", "t1").restore })).toBe(1);
+  });
+
+  it("tells each phase once, also one that only the record knows of", () => {
+    const lines: string[] = [];
+    const progress = lineProgress({ ...processIo(), out: (text) => void lines.push(text) });
+    const started = { target: "t1", session: "s1", workflowId: "maintenance/t1" };
+    const phases = (names: string) =>
+      names.split(" ").map((name) => ({ name: name as Phase, startedAt: "2026-01-01T00:00:00.000Z", endedAt: null }));
+    const tell = (names: string) => progress.changed({ started, record: null, phases: phases(names), progress: null });
+    tell("planning arming rebooting");
+    tell("planning arming rebooting arming rebooting verifying");
+    tell("planning arming rebooting arming rebooting working verifying restored");
+    expect(lines.map((line) => line.trim().split(" ").at(-1))).toEqual(
+      "planning arming rebooting arming rebooting verifying working restored".split(" "),
+    );
   });
 
   it("prints only the record with --json, a list for several targets", async () => {
@@ -433,6 +465,10 @@ describe("campaign", () => {
     const { out } = await pitstop(["campaign", "show", "campaign/1"]);
     expect(out).toContain("1: 0 home, 1 stranded");
     expect(out).toContain("camp-1");
+    expect((await pitstop(["campaign", "list"])).out).toMatch(
+      /^CAMPAIGN +STATE +STARTED\ncampaign\/1 +running +\d+d ago\n$/,
+    );
+    expect(JSON.parse((await pitstop(["campaign", "list", "-o", "json"])).out)).toMatchObject([{ id: "campaign/1" }]);
   });
 });
 
@@ -552,6 +588,17 @@ describe("the command line itself", () => {
     mkdirSync(join(pitstop.cwd, "data"), { recursive: true });
     file("data/token", `${TOKEN}\n`);
     expect((await pitstop(["get", "targets"], { env: { ...env, PITSTOP_DATA: "data" } })).exit).toBe(0);
+  });
+
+  it.each([
+    ["PITSTOP_TOKEN", "short", "a token has at least 16 characters; copy the whole of it"],
+    ["PITSTOP_SITE", "Here!", "a site's name is lower-case letters, digits, '-' and '.'"],
+    ["PITSTOP_LOG_LEVEL", "loud", "it is trace, debug, info, warn, error, silent"],
+  ])("says what %s may be", async (name, value, sentence) => {
+    expect(await pitstop(["get", "targets"], { env: { [name]: value } })).toMatchObject({
+      exit: 2,
+      err: `The setting ${name} is not usable: ${sentence}.\n`,
+    });
   });
 
   it("says which setting is wrong", async () => {

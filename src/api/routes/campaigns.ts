@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { PitstopError } from "../../domain/errors.js";
 import { onceFor } from "../idempotency.js";
-import { CampaignRequest, CampaignStarted, CampaignView, SessionSummary } from "../messages.js";
+import { CampaignList, CampaignRequest, CampaignStarted, CampaignView, SessionSummary } from "../messages.js";
 import { type Api, type Parts, problems } from "../parts.js";
 
 const tags = ["campaigns"];
@@ -33,6 +33,19 @@ export function campaignRoutes(api: Api, parts: Parts): void {
   );
 
   api.get(
+    "/campaigns",
+    {
+      schema: {
+        tags,
+        summary: "List campaigns, newest first",
+        querystring: z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100) }),
+        response: { 200: CampaignList, ...problems },
+      },
+    },
+    async (request) => ({ items: await parts.door.campaigns(request.query.limit) }),
+  );
+
+  api.get(
     "/campaigns/:id",
     {
       schema: {
@@ -45,7 +58,7 @@ export function campaignRoutes(api: Api, parts: Parts): void {
     async (request) => {
       const { id } = request.params;
       const state = await parts.door.campaign(id);
-      if (!state) throw new PitstopError("notFound", `There is no campaign ${id}.`);
+      if (!state) throw new PitstopError("notFound", `There is no campaign ${id}; "pitstop campaign list" lists them.`);
       const records = await parts.catalogue.listRecords({ campaign: id, limit: 1000 });
       return { ...state, sessions: records.map((record) => SessionSummary.parse(record)) };
     },

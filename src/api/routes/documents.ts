@@ -77,7 +77,11 @@ function collectionRoutes(
     { schema: { tags, summary: `Get one ${noun}`, params: named, response: { 200: schema, ...problems } } },
     async (request, reply) => {
       const document = await parts.catalogue.get(kind, request.params.name);
-      if (!document) throw new PitstopError("notFound", `There is no ${noun} ${request.params.name}.`);
+      if (!document)
+        throw new PitstopError(
+          "notFound",
+          `There is no ${noun} ${request.params.name}; "pitstop get ${collection}" lists them.`,
+        );
       return await reply.send(document);
     },
   );

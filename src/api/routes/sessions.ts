@@ -172,7 +172,11 @@ function logRoutes(api: Api, parts: Parts): void {
     async (request, reply) => {
       const { id, task } = request.params;
       const found = (await logged(id)).find((item) => item.id === task || item.name === task);
-      if (!found?.logSha256) throw new PitstopError("notFound", `Session ${id} has no log of a task ${task}.`);
+      if (!found?.logSha256)
+        throw new PitstopError(
+          "notFound",
+          `Session ${id} has no log of a task ${task}; "pitstop session logs ${id}" shows those that it has.`,
+        );
       if (!parts.logs)
         throw new PitstopError("notFound", "This server keeps no logs; ask the one that has the object store.");
       const bytes = await parts.logs.get(found.logSha256);

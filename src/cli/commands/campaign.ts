@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { PitstopClient } from "../../api/client.js";
 import { PitstopError } from "../../domain/errors.js";
 import { connect, whoAsks } from "../client.js";
 import { EXIT } from "../exit.js";
 import type { Io } from "../io.js";
-import { type Format, facts, paint, plain, structured, table, when } from "../output.js";
+import { ago, type Column, type Format, facts, paint, plain, structured, table, when } from "../output.js";
 import { pairInto } from "../words.js";
 import { formatOption, sessionColumns } from "./catalogue.js";
 
@@ -36,6 +37,12 @@ export function campaignCommands(program: Command, io: Io, run: (work: () => Pro
     )
     .option("--json", "print its id as JSON")
     .action((targets: string[], options: StartOptions) => run(() => start(io, targets, options)));
+
+  campaign
+    .command("list")
+    .description("those that run or have run, newest first")
+    .addOption(formatOption())
+    .action((options: { output?: Format }) => run(() => list(io, options.output)));
 
   campaign
     .command("show")
@@ -76,6 +83,21 @@ async function start(io: Io, targets: string[], options: StartOptions): Promise<
   );
   return EXIT.done;
 }
+
+async function list(io: Io, format: Format | undefined): Promise<number> {
+  const { items } = await connect(io).campaigns();
+  if (format) io.out(structured(items, format));
+  else io.out(items.length === 0 ? "no campaigns\n" : table(io, campaignColumns, items));
+  return EXIT.done;
+}
+
+type Listed = Awaited<ReturnType<PitstopClient["campaigns"]>>["items"][number];
+
+const campaignColumns: Column<Listed>[] = [
+  { title: "CAMPAIGN", cell: (c) => c.id },
+  { title: "STATE", cell: (c) => (c.running ? "running" : "ended") },
+  { title: "STARTED", cell: (c) => ago(c.startedAt) },
+];
 
 async function show(io: Io, id: string, format: Format | undefined): Promise<number> {
   const campaign = await connect(io).campaign(id);

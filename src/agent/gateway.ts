@@ -19,6 +19,8 @@ import { Outbox } from "./outbox.js";
 import { refusal } from "./refusal.js";
 import { TaskLogs } from "./task-log.js";
 
+/** How long a reboot's news may take to the session before those who wait for the agent are sent away: a healthy Temporal's. */
+const REBOOT_TOLD_MS = 2_000;
 /** Results that one session may leave at a site. */
 const MAX_RESULTS = 512;
 
@@ -163,8 +165,9 @@ export class AgentGateway {
     if (!expected) this.#outbox.add(entry, { kind: "rebooted", bootId: bootId ?? boot.bootId ?? "", how });
     this.#options.log.warn({ target: entry.target, how, expected }, "the target rebooted in its image");
     await this.#options.sessions.save(entry);
-    this.bootEnded(entry.target);
-    await this.#outbox.send(entry, 0);
+    // The session first: whoever waits for the agent must not hear of a boot that is over before the session knows why.
+    await this.#outbox.send(entry, REBOOT_TOLD_MS);
+    if (entry.boot === boot) this.bootEnded(entry.target);
   }
 
   // ---- within

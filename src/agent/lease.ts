@@ -15,7 +15,8 @@ interface Watch {
 
 /**
  * The dead-man leases of the images that said hello. A lease is extended only after the session itself was found
- * alive (promise 4): contact between agent and site extends nothing, and without confirmation it just runs out.
+ * alive (promise 4): contact between agent and site extends nothing, and without confirmation it just runs out. One that
+ * has run out is not given again: its image has gone home by then, and nobody must take it for one that still works.
  */
 export class Leases {
   readonly #sessions: AgentSessions;
@@ -90,7 +91,12 @@ export class Leases {
     const askedMs = this.#now();
     try {
       const alive = await within(this.#link.isAlive(entry), boundMs, null);
-      if (alive) {
+      if (alive && this.#isOver(entry)) {
+        this.#log.warn(
+          { target: entry.target },
+          "the lease ran out before the session was confirmed; its image goes home",
+        );
+      } else if (alive) {
         this.#extend(entry, askedMs);
         await this.#sessions.save(entry);
       } else {
@@ -104,6 +110,10 @@ export class Leases {
 
   #extend(entry: SiteEntry, fromMs: number): void {
     entry.ledger.leaseUntil = new Date(fromMs + entry.plan.limits.leaseMs).toISOString();
+  }
+
+  #isOver(entry: SiteEntry): boolean {
+    return entry.ledger.leaseUntil !== null && Date.parse(entry.ledger.leaseUntil) <= this.#now();
   }
 
   #noticeSilence(entry: SiteEntry, watch: Watch): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { planOf, sites, taskOf } from "../boot/help.js";
+import { OTHER_BOOT_ID, planOf, sites, taskOf } from "../boot/help.js";
 
 const newSite = sites();
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -58,7 +58,38 @@ describe("the lease", () => {
   });
 });
 
+describe("a lease that ran out", () => {
+  it("is not given again: its image has gone home", async () => {
+    const site = await newSite();
+    site.link.alive = "unknown";
+    const token = await site.token(planOf({ leaseMs: 1_500 }));
+    await later(1_600);
+    site.link.alive = true;
+    const looks = site.link.looks;
+    await expect.poll(() => site.link.looks, { timeout: 3_000 }).toBeGreaterThan(looks);
+    expect(await lease(site, token)).toBe(0);
+  });
+});
+
 describe("a message to the session", () => {
+  it("that its target rebooted comes before the end of what waits for the agent", async () => {
+    const site = await newSite();
+    await site.token();
+    const { session = "", boot } = site.site.entry("r1-n07") ?? {};
+    const order: string[] = [];
+    site.link.rebooted = async () => {
+      await later(300);
+      order.push("told");
+    };
+    const offer = site.site
+      .offer("r1-n07", session, taskOf("look-1"), new AbortController().signal)
+      .catch(() => void order.push("ended"));
+    await later(100);
+    await site.hello(boot?.spentNonce ?? "", { bootId: OTHER_BOOT_ID });
+    await offer;
+    expect(order).toEqual(["told", "ended"]);
+  });
+
   it("is repeated until it was told, and does not hold up the agent for long", async () => {
     const site = await newSite();
     site.link.fail = "unreachable";

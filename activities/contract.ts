@@ -75,6 +75,9 @@ export interface SiteActivities {
     /** A shutdown was asked for and given up: how long the power is watched for a system that obeys late. */
     watchLateOffMs: number;
   }): Promise<Effects & { verdict: HomeVerdict; waitedMs: number; provedAt: string }>;
-  /** The site has forgotten the session and the BMC's session is closed. */
-  closeSite(input: { plan: SessionPlan }): Promise<Effects>;
+  /**
+   * The site has forgotten the session and the BMC's session is closed. `untouched`: it ended before its first write, and
+   * what it took over from a lost session stays for the next one.
+   */
+  closeSite(input: { plan: SessionPlan; untouched: boolean }): Promise<Effects>;
 }

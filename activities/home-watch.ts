@@ -1,9 +1,11 @@
-import type { SessionLink, Site, SiteEntry } from "../src/boot/site.js";
+import type { SessionLink, Site, SiteBoot, SiteEntry } from "../src/boot/site.js";
 import type { HomeAnswer } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
 
 /** How often the home of a target that is away is asked. */
 const EVERY_MS = 5_000;
+/** How often the session is told of the same boot: what it heard too early it hears again, and its history stays short. */
+const AGAIN_MS = 60_000;
 
 /**
  * Sees a target whose own system answers while it should boot or work in the image (promise 6): the override was
@@ -16,18 +18,23 @@ export function watchHomes(deps: {
   askHome: (check: HomeCheck) => Promise<HomeAnswer>;
   log: (message: string, facts: object) => void;
   everyMs?: number;
+  againMs?: number;
 }): () => void {
   const { site, link, askHome, log } = deps;
   let busy = false;
+  const told = new WeakMap<SiteBoot, { bootId: string | null; at: number }>();
 
   const look = async (entry: SiteEntry) => {
     const boot = entry.boot;
     const before = entry.snapshot?.home ?? [];
     const answers = await Promise.all(entry.plan.target.home.map(askHome));
     const home = answers.find((answer) => before.some((b) => isAnotherBoot(b, answer)));
-    if (!home || boot !== entry.boot || !isAway(entry)) return;
+    if (!home || boot === null || boot !== entry.boot || !isAway(entry)) return;
+    const last = told.get(boot);
+    if (last?.bootId === home.bootId && performance.now() - last.at < (deps.againMs ?? AGAIN_MS)) return;
     log("a target's own system answers while it should be away", { target: entry.target, check: home.check });
     await link.rebooted(entry, home.bootId ?? "", "its own system answers");
+    told.set(boot, { bootId: home.bootId, at: performance.now() });
   };
 
   const timer = setInterval(() => {

@@ -10,7 +10,7 @@ import type { BootSnapshot, BootState, HomeAnswer } from "../src/domain/snapshot
 import type { HomeCheck } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import { cancellation, growing, pause } from "./activity.js";
-import type { SiteActivities } from "./contract.js";
+import type { Effects, SiteActivities } from "./contract.js";
 import type { Controls } from "./controls.js";
 import { verifyHome } from "./proof.js";
 import { diagnose, locate, mayBeHome } from "./whereabouts.js";
@@ -21,6 +21,8 @@ export interface SiteDeps {
   controls: Controls;
   askHome(check: HomeCheck): Promise<HomeAnswer>;
 }
+
+const NOTHING_DONE: Effects = { powerActions: [], bmcRequests: { total: 0, powerPolls: 0 } };
 
 /** How long the agent may take to hear that its work is over, and then to turn the machine off, before it is forced. */
 const FINISH_HEARD_MS = 2_000;
@@ -35,6 +37,10 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     async captureSnapshot({ plan }) {
       const entry = await adopt(site, plan);
       const notes: string[] = [];
+      // What home is was seen long ago: a BMC that cannot be asked now must not make anyone forget that the target is away.
+      if (entry.snapshot && entry.snapshot.session !== plan.session) {
+        return { snapshot: entry.snapshot, notes, ...NOTHING_DONE };
+      }
       return await controls.use(plan, async (control) => {
         const identity = await control.identify();
         if (entry.snapshot) return { snapshot: entry.snapshot, notes };
@@ -113,17 +119,22 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
         await own(plan);
         // The boot server first: from here on even a BMC that cannot be disarmed leads home.
         await site.withdraw(plan.target.name, plan.session);
-        await control.restoreMedia(snapshot.state.media);
+        // A drive that does not eject must not leave the target armed.
+        const stuck = await refusalOf(control.restoreMedia(snapshot.state.media));
         await control.restoreOverride(snapshot.state.override);
-        await control.restoreBootOrder(snapshot.state.bootOrder);
-        return { notes: [] };
+        // An order that cannot be put right must not keep the target off: the comparison at home tells the difference.
+        const order = await refusalOf(control.restoreBootOrder(snapshot.state.bootOrder));
+        if (stuck) throw stuck;
+        return { notes: order ? [order.message] : [] };
       }),
 
     verifyHome: (input) =>
       controls.use(input.plan, (control, collected) => verifyHome(deps, control, collected, input)),
 
-    async closeSite({ plan }) {
-      await site.close(plan.target.name, plan.session);
+    async closeSite({ plan, untouched }) {
+      const adopted = site.entry(plan.target.name)?.snapshot ?? null;
+      const stays = untouched && adopted !== null && adopted.session !== plan.session;
+      if (!stays) await site.close(plan.target.name, plan.session);
       return await controls.end(plan);
     },
   };
@@ -148,6 +159,17 @@ async function owned(site: Site, plan: SessionPlan): Promise<SiteEntry> {
     throw new PitstopError("busy", `${plan.target.name} is held by the session ${entry.session} at this site.`);
   }
   return entry;
+}
+
+/** The machine's own refusal of one part; whatever else goes wrong is thrown. */
+async function refusalOf(work: Promise<unknown>): Promise<PitstopError | null> {
+  try {
+    await work;
+    return null;
+  } catch (error) {
+    if (error instanceof PitstopError && error.code === "refused") return error;
+    throw error;
+  }
 }
 
 /** What somebody else left pending is theirs: it is refused, in one sentence, before anything is changed. */

@@ -122,7 +122,8 @@ export class Interrupts {
   private scope: CancellationScope | null = null;
 
   raise(cause: Interrupt): void {
-    this.cause ??= cause;
+    // A person's word stands above what was seen before: an action that would resume does not, then.
+    if (this.cause === null || cause.kind === "abort") this.cause = cause;
     this.scope?.cancel();
   }
 
@@ -149,7 +150,9 @@ export class Interrupts {
         return await work();
       });
     } catch (error) {
-      if (isCancellation(error)) throw new Interrupted(this.cause ?? cancelledFromOutside(error as CancelledFailure));
+      // What fails while it is cut short, fails because of that.
+      if (this.cause) throw new Interrupted(this.cause);
+      if (isCancellation(error)) throw new Interrupted(cancelledFromOutside(error as CancelledFailure));
       throw error;
     } finally {
       this.scope = null;

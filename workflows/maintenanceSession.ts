@@ -62,8 +62,9 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
 
   let snapshot: BootSnapshot;
   try {
-    await interrupts.during(null, () => waitForApproval(ctx));
-    snapshot = await interrupts.during(null, () => capture(ctx));
+    // A target that a lost session left away is brought home whoever approves of what.
+    if (!plan.adopted) await interrupts.during(null, () => waitForApproval(ctx));
+    snapshot = await interrupts.during(null, () => capture(ctx)).catch((error) => keptInstead(ctx, error));
   } catch (error) {
     return await CancellationScope.nonCancellable(() => endUntouched(ctx, error));
   }
@@ -158,6 +159,13 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
   return snapshot;
 }
 
+/** Where the capture fails, or is cut short, a lost session's snapshot still says what home is. */
+function keptInstead({ plan, log }: SessionContext, error: unknown): BootSnapshot {
+  if (!plan.adopted) throw error;
+  log.snapshot = plan.adopted;
+  return plan.adopted;
+}
+
 /** Puts the end of the work into words. It never changes where the session goes from here: home. */
 function concludeWork({ log }: Pick<SessionContext, "log">, error: unknown): void {
   const cause = error instanceof Interrupted ? error.by : null;
@@ -201,9 +209,12 @@ async function endUntouched(ctx: SessionContext, error: unknown): Promise<Sessio
 /** The site and the catalogue forget the open session; its record stays. */
 async function close(ctx: SessionContext): Promise<SessionSummary> {
   const { plan, log, site } = ctx;
-  const closed = await site("closeSite", { plan }, { summary: "Close the session at the site", limitMs: 60_000 }).catch(
-    (error: Error): Failure => failureOf(error),
-  );
+  const untouched = log.untouched;
+  const closed = await site(
+    "closeSite",
+    { plan, untouched },
+    { summary: "Close the session at the site", limitMs: 60_000 },
+  ).catch((error: Error): Failure => failureOf(error));
   if ("powerActions" in closed) log.count(closed);
   else log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
   const target = plan.target.name;

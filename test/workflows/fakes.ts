@@ -21,6 +21,7 @@ export class FakeWorld {
   readonly records: Omit<SessionRecord, "findings">[] = [];
   /** What each proof of home was asked for. */
   readonly proofs: Pick<Parameters<SiteActivities["verifyHome"]>[0], "rebooted" | "watchLateOffMs">[] = [];
+  readonly closings: { untouched: boolean }[] = [];
   readonly snapshots = new Map<string, BootSnapshot>();
   power: "On" | "Off" = "On";
   running: "home" | "image" | "nothing" = "home";
@@ -167,7 +168,10 @@ export class FakeWorld {
           provedAt: new Date().toISOString(),
         });
       },
-      closeSite: async () => done("close", {}),
+      closeSite: async ({ untouched }) => {
+        this.closings.push({ untouched });
+        return done("close", {});
+      },
     };
     return { ...base, ...this.override };
   }

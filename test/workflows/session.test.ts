@@ -544,6 +544,48 @@ describe("a session's story", () => {
     expect(world.proofs).toMatchObject([{ rebooted: null }]);
   });
 
+  it("a lost session's target is brought home though its capture fails now, and without an approval", async () => {
+    const own = world.plan({ target: `t${count}`, session: "lost", workflowId: "x" });
+    const { snapshot } = await world.site().captureSnapshot({ plan: own });
+    world.calls.length = 0;
+    world.planOverrides = { adopted: snapshot, action: own.action && { ...own.action, approval: true } };
+    world.power = "Off";
+    world.override.captureSnapshot = async () => {
+      throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");
+    };
+    expect(await (await start()).result()).toMatchObject({ ending: "restored", untouched: false });
+    expect(world.calls).toEqual(["locate", "restore", "on home", "verify", "close"]);
+    expect(world.closings).toEqual([{ untouched: false }]);
+  });
+
+  it("an abort that comes after a reboot was seen ends an action that would resume", async () => {
+    helloAtBoot();
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { action: action && { ...action, onReboot: "resume" } };
+    const handle = await start();
+    world.override.offerTask = async ({ plan }) => {
+      await say(plan.session, 1, "rebooted", { how: "a second hello" });
+      await untilCancelled().catch(() => undefined);
+      await handle.executeUpdate("abort", { args: [{ by: "ada" }] });
+      throw ApplicationFailure.nonRetryable("The boot is over.", "conflict");
+    };
+    expect(await handle.result()).toMatchObject({ outcome: "aborted", ending: "restored" });
+    expect(world.calls).not.toContain("arm 2");
+  });
+
+  it("an agent's end that is heard together with its reboot resumes all the same", async () => {
+    helloAtBoot();
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { action: action && { ...action, onReboot: "resume" } };
+    let offers = 0;
+    world.override.offerTask = async ({ plan, task: offered }) => {
+      if (++offers > 1) return result(offered.id);
+      await say(plan.session, 1, "rebooted", { how: "a second hello" });
+      throw ApplicationFailure.nonRetryable("The boot is over.", "conflict");
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+  });
+
   it("a retry that is asked for while the stranding is still being announced counts", async () => {
     helloAtBoot();
     let refusals = 1;

@@ -1,0 +1,232 @@
+import { MockActivityEnvironment } from "@temporalio/testing";
+import { describe, expect, it } from "vitest";
+import type { SiteActivities } from "../../activities/contract.js";
+import { Controls } from "../../activities/controls.js";
+import { watchHomes } from "../../activities/home-watch.js";
+import { siteActivities } from "../../activities/site.js";
+import type { ResetKind, TargetControl } from "../../src/control/control.js";
+import { PitstopError } from "../../src/domain/errors.js";
+import type { SessionPlan } from "../../src/domain/session.js";
+import type { BootSnapshot, HomeAnswer, PowerState } from "../../src/domain/snapshot.js";
+import { OTHER_BOOT_ID, planOf, sites, type TestSite } from "../boot/help.js";
+
+const newSite = sites();
+const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const SILENT: HomeAnswer = {
+  check: "tcp 127.0.0.1:1",
+  answered: false,
+  machineId: null,
+  bootId: null,
+  hostKey: null,
+  facts: {},
+  reason: "nobody",
+};
+/** A port that accepts. */
+const WEAK: HomeAnswer = { ...SILENT, answered: true, reason: null };
+const strong = (bootId: string): HomeAnswer => ({ ...WEAK, machineId: "m", bootId });
+
+const refused = () => new PitstopError("refused", "The machine will not.");
+
+/** A target of which the power matters, whose own system answers what the test says, and a site before it. */
+class Rig {
+  power: PowerState = "On";
+  home: HomeAnswer = SILENT;
+  readonly asked: string[] = [];
+  /** Methods of the control that refuse. */
+  readonly refuses = new Set<string>();
+
+  constructor(readonly site: TestSite) {}
+
+  private readonly control = new Proxy({} as TargetControl, {
+    // Not a promise, whoever awaits it.
+    get: (_, name) => (name === "then" ? undefined : (what: unknown) => this.does(String(name), what)),
+  });
+
+  answers(home: HomeAnswer): void {
+    this.home = home;
+  }
+
+  private does(name: string, what: unknown): unknown {
+    if (name === "usage") return { total: 0, powerPolls: 0 };
+    if (name === "power") return Promise.resolve(this.power);
+    if (name === "close") return Promise.resolve();
+    if (name === "reset") {
+      this.power = what === "On" ? "On" : "Off";
+      this.asked.push(what as ResetKind);
+    } else this.asked.push(name);
+    return this.refuses.has(name) ? Promise.reject(refused()) : Promise.resolve(undefined);
+  }
+
+  async run<K extends keyof SiteActivities>(
+    name: K,
+    input: Parameters<SiteActivities[K]>[0],
+  ): Promise<Awaited<ReturnType<SiteActivities[K]>>> {
+    const activities = siteActivities({
+      site: this.site.site,
+      objects: this.site.objects,
+      controls: new Controls(async () => this.control),
+      askHome: async () => this.home,
+    });
+    const run = activities[name] as (of: typeof input) => Promise<unknown>;
+    const result: unknown = await new MockActivityEnvironment().run(run as never, input as never);
+    return result as Awaited<ReturnType<SiteActivities[K]>>;
+  }
+}
+
+const snapshotOf = (plan: SessionPlan, home: HomeAnswer[], session = plan.session): BootSnapshot => ({
+  target: plan.target.name,
+  session,
+  takenAt: new Date().toISOString(),
+  identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null },
+  state: {
+    readAt: new Date().toISOString(),
+    power: "On",
+    override: { enabled: "Disabled", target: null, mode: null, httpBootUri: null },
+    bootOrder: [],
+    media: [],
+    secureBoot: null,
+  },
+  home,
+});
+
+/** A target whose image has said hello, with an agent that does not come again. */
+async function inImage(before: HomeAnswer = WEAK, more: Parameters<typeof planOf>[0] = {}) {
+  const site = await newSite();
+  const plan = planOf(more);
+  await site.token(plan);
+  await site.site.keepSnapshot(plan.target.name, plan.session, snapshotOf(plan, [before]));
+  const rig = new Rig(site);
+  return { site, plan, rig, snapshot: snapshotOf(plan, [before]) };
+}
+
+describe("leaving the image", () => {
+  const leave = (rig: Rig, plan: SessionPlan) => rig.run("ensureOff", { plan, running: "image", why: "test" });
+
+  it("pulls the plug on an image whose agent is silent", async () => {
+    const { rig, plan } = await inImage();
+    expect(await leave(rig, plan)).toMatchObject({ off: true });
+    expect(rig.asked).toEqual(["ForceOff"]);
+  });
+
+  it("pulls the plug on an image that never spoke", async () => {
+    const site = await newSite();
+    const rig = new Rig(site);
+    const plan = planOf();
+    await site.publish(plan);
+    expect(await leave(rig, plan)).toMatchObject({ off: true });
+    expect(rig.asked).toEqual(["ForceOff"]);
+  });
+
+  it.each([
+    ["its own system answers", async (rig: Rig) => rig.answers(strong("b"))],
+    ["something answers at its own system's port", async (rig: Rig) => rig.answers(WEAK)],
+    [
+      "its boot was revoked",
+      async (rig: Rig) => {
+        const nonce = rig.site.site.entry("r1-n07")?.boot?.spentNonce ?? "";
+        expect((await rig.site.hello(nonce, { bootId: OTHER_BOOT_ID })).status).toBe(410);
+      },
+    ],
+    ["the boot is not known any more", async (rig: Rig) => await rig.site.site.withdraw("r1-n07", planOf().session)],
+  ])("leaves a target alone whose agent is silent and %s", async (_, happens) => {
+    const { rig, plan } = await inImage();
+    await happens(rig);
+    expect(await leave(rig, plan)).toMatchObject({ off: false, powerActions: [] });
+    expect(rig.asked).toEqual([]);
+  });
+
+  it("leaves a target alone whose lease is over: its image has gone home by itself", async () => {
+    const { site, rig, plan } = await inImage(WEAK, { leaseMs: 1_000 });
+    site.link.alive = false;
+    await later(1_100);
+    expect(await leave(rig, plan)).toMatchObject({ off: false });
+    expect(rig.asked).toEqual([]);
+  });
+});
+
+describe("where a target is", () => {
+  it("a port that accepts is no word against an agent's hello; the same machine's own word is", async () => {
+    const { rig, plan, snapshot } = await inImage(strong("a"));
+    rig.home = { ...WEAK, check: "another" };
+    expect(await rig.run("locateTarget", { plan, snapshot })).toMatchObject({ where: "image" });
+    rig.home = strong("b");
+    expect(await rig.run("locateTarget", { plan, snapshot })).toMatchObject({ where: "home" });
+    rig.power = "Off";
+    expect(await rig.run("locateTarget", { plan, snapshot })).toMatchObject({ where: "off" });
+  });
+});
+
+describe("what a lost session saw", () => {
+  it("is home without a look, outlives a session that ends untouched, and goes with one that came home", async () => {
+    const site = await newSite();
+    const rig = new Rig(site);
+    const lost = planOf({ session: "lost" });
+    await site.site.open(lost, lost.session);
+    await site.site.keepSnapshot("r1-n07", "lost", snapshotOf(lost, [WEAK]));
+    site.link.alive = false;
+
+    for (const session of ["second", "third"]) {
+      const plan = planOf({ session });
+      const { snapshot } = await rig.run("captureSnapshot", { plan });
+      expect(snapshot.session).toBe("lost");
+      await rig.run("closeSite", { plan, untouched: true });
+    }
+    expect(rig.asked).toEqual([]);
+    expect(site.site.entry("r1-n07")?.snapshot?.session).toBe("lost");
+    await rig.run("closeSite", { plan: planOf({ session: "third" }), untouched: false });
+    expect(site.site.entry("r1-n07")).toBe(null);
+  });
+
+  it("a session's own snapshot goes with it though it ends untouched", async () => {
+    const { site, rig, plan } = await inImage();
+    await rig.run("closeSite", { plan, untouched: true });
+    expect(site.site.entry("r1-n07")).toBe(null);
+  });
+});
+
+describe("the boot state", () => {
+  it("a drive that does not eject fails the restore, but not before the override is disarmed", async () => {
+    const { rig, plan, snapshot } = await inImage();
+    rig.refuses.add("restoreMedia");
+    await expect(rig.run("restoreBoot", { plan, snapshot })).rejects.toThrow("The machine will not.");
+    expect(rig.asked).toEqual(["restoreMedia", "restoreOverride", "restoreBootOrder"]);
+  });
+
+  it("an order that cannot be put right is told, and does not keep the target from going home", async () => {
+    const { rig, plan, snapshot } = await inImage();
+    rig.refuses.add("restoreBootOrder");
+    expect(await rig.run("restoreBoot", { plan, snapshot })).toMatchObject({ notes: ["The machine will not."] });
+  });
+
+  it("an override that stays is a failure", async () => {
+    const { rig, plan, snapshot } = await inImage();
+    rig.refuses.add("restoreOverride");
+    await expect(rig.run("restoreBoot", { plan, snapshot })).rejects.toThrow("The machine will not.");
+  });
+});
+
+describe("a target seen in its own system while away", () => {
+  it("is told once for each boot of it, and again after a while", async () => {
+    const { site, rig } = await inImage(strong("a"));
+    const stop = watchHomes({
+      site: site.site,
+      link: site.link,
+      askHome: async () => rig.home,
+      log: () => undefined,
+      everyMs: 20,
+      againMs: 1_000,
+    });
+    const told = () => site.link.reboots.map((reboot) => reboot.bootId);
+    try {
+      rig.home = strong("b");
+      await expect.poll(told).toEqual(["b"]);
+      await later(200);
+      expect(told()).toEqual(["b"]);
+      rig.home = strong("c");
+      await expect.poll(told).toEqual(["b", "c"]);
+      await expect.poll(told, { timeout: 3_000 }).toEqual(["b", "c", "c"]);
+    } finally {
+      stop();
+    }
+  });
+});

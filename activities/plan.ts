@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { Catalogue } from "../src/catalogue/catalogue.js";
 import { parseSelector } from "../src/catalogue/selector.js";
-import type { Action, Task } from "../src/domain/action.js";
+import { type Action, paramsOf, type Task } from "../src/domain/action.js";
 import { durationMs } from "../src/domain/basics.js";
 import { PitstopError } from "../src/domain/errors.js";
 import type { Image } from "../src/domain/image.js";
@@ -153,23 +153,6 @@ async function imageFor(catalogue: Lookup, action: Action, asked: string | undef
     );
   }
   return image;
-}
-
-function paramsOf(action: Action, given: Record<string, string>): Record<string, string> {
-  const unknown = Object.keys(given).find((name) => !(name in action.params));
-  if (unknown) {
-    const known = Object.keys(action.params).join(", ") || "none";
-    throw new PitstopError("invalid", `${action.name} has no parameter "${unknown}"; it has ${known}.`);
-  }
-  const params: Record<string, string> = {};
-  for (const [name, declared] of Object.entries(action.params)) {
-    const value = given[name] ?? declared.default;
-    if (value === undefined) {
-      throw new PitstopError("invalid", `${action.name} needs the parameter "${name}"; give --param ${name}=VALUE.`);
-    }
-    params[name] = value;
-  }
-  return params;
 }
 
 function limitsOf(target: Target, action: Action | null): SessionPlan["limits"] {

@@ -9,7 +9,7 @@ export function sayEnding(record: SessionRecord): string {
   const what = record.action ?? "restore";
   const name = `${what} on ${record.target}`;
   if (record.phase === "stranded") {
-    return `${name}: stranded. ${record.stranded?.message ?? ""} Then: pitstop session retry ${record.target}, or release it.`;
+    return `${name}: stranded. ${record.stranded?.message ?? ""} Then: ${sayRemedy(record)}.`;
   }
   const took = record.endedAt ? ` after ${duration(Date.parse(record.endedAt) - Date.parse(record.startedAt))}` : "";
   const work =
@@ -19,9 +19,12 @@ export function sayEnding(record: SessionRecord): string {
   if (record.ending === "released") {
     return `${name}: ${work}released by ${record.released?.by ?? "a person"} without proof of home${took}.`;
   }
-  const home = record.untouched ? "the target was not touched" : `the target is home (${sayProof(record)})`;
-  return `${name}: ${work}${home}${took}.`;
+  if (record.untouched) return `${name}: ${work}the target was not touched.`;
+  return `${name}: ${work}the target is home (${sayProof(record)})${took}.`;
 }
+
+/** What a person may do about a stranded target, once its trouble is mended. */
+export const sayRemedy = (record: SessionRecord): string => `pitstop session retry ${record.target}, or release it`;
 
 export const sayOutcome = (outcome: string): string => (outcome === "timedOut" ? "timed out" : outcome);
 

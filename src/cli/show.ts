@@ -1,5 +1,5 @@
 import type { SessionRecord } from "../domain/record.js";
-import { endingStyle, sayEnding, sayOutcome } from "./ending.js";
+import { endingStyle, sayOutcome, sayRemedy } from "./ending.js";
 import type { Io } from "./io.js";
 import { clock, duration, facts, paint, plain, table, when } from "./output.js";
 
@@ -49,7 +49,7 @@ function head(io: Io, record: SessionRecord): [string, string][] {
     ["findings", record.findings && Object.keys(record.findings).join(", ")],
     ["diagnosis", record.diagnoses.at(-1)?.summary ?? null],
     ["notes", record.notes.length > 0 ? record.notes.join("\n") : null],
-    ["in short", record.endedAt || record.phase === "stranded" ? sayEnding(record) : null],
+    ["then", record.phase === "stranded" ? sayRemedy(record) : null],
   ];
   // The phase alone carries a style of ours; everything else is somebody's text.
   return pairs.flatMap(([label, value]) =>

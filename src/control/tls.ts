@@ -47,7 +47,10 @@ export function trustedConnector(trust: Trust, connectMs: number): buildConnecto
       const shown = socket instanceof TLSSocket ? socket.getPeerCertificate().fingerprint256 : undefined;
       if (shown === trust.fingerprint256) return callback(null, socket);
       socket.destroy();
-      callback(wrongFingerprint(options.hostname, shown, trust.fingerprint256), null);
+      callback(
+        wrongFingerprint(`${options.hostname}${options.port ? `:${options.port}` : ""}`, shown, trust.fingerprint256),
+        null,
+      );
     });
 }
 

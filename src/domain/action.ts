@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Duration, Labels, Name } from "./basics.js";
+import { PitstopError } from "./errors.js";
 
 /** The name of a task's parameter becomes an environment variable `PARAM_<NAME>` of its script. */
 export const ParamName = z
@@ -76,3 +77,21 @@ export const Action = z
     path: ["image"],
   });
 export type Action = z.infer<typeof Action>;
+
+/** The value of each parameter that the action declares: what is given, else its default. `invalid` for others, and for none. */
+export function paramsOf(action: Action, given: Record<string, string>): Record<string, string> {
+  const unknown = Object.keys(given).find((name) => !Object.hasOwn(action.params, name));
+  if (unknown) {
+    const known = Object.keys(action.params).join(", ") || "none";
+    throw new PitstopError("invalid", `${action.name} has no parameter "${unknown}"; it has ${known}.`);
+  }
+  const params: Record<string, string> = {};
+  for (const [name, declared] of Object.entries(action.params)) {
+    const value = given[name] ?? declared.default;
+    if (value === undefined) {
+      throw new PitstopError("invalid", `${action.name} needs the parameter "${name}"; give --param ${name}=VALUE.`);
+    }
+    params[name] = value;
+  }
+  return params;
+}

@@ -35,6 +35,7 @@ export const action = (name: string, imageName?: string): Action =>
     kind: "Action",
     name,
     mode: "active",
+    params: { depth: { default: "1" }, expr: { default: "" } },
     ...(imageName ? { image: imageName, tasks: [{ name: "look", script: "echo '{}'" }] } : {}),
   });
 

@@ -151,6 +151,7 @@ describe("run", () => {
     [["run", "t1"], 'Name what to do: --action NAME; "pitstop get actions" lists the actions.'],
     [["run", "nope", "-a", "look"], 'There is no target nope; "pitstop get targets" lists them.'],
     [["run", "t1", "-a", "nope"], 'There is no action nope; "pitstop get actions" lists them.'],
+    [["run", "t1", "-a", "look", "--param", "x=1"], 'look has no parameter "x"; it has depth, expr.'],
     [["run", "t1", "-a", "look", "--param", "x"], '"x" is not key=value; write for example --param depth=2.'],
     [["run", "t1", "-a", "look", "--param", "X=1"], "params.X: a parameter is lower-case letters, digits and '_'."],
     [
@@ -309,6 +310,9 @@ describe("run", () => {
       play("t1", "restored").then(() => play("t2", "failed")),
     ]);
     expect(two.exit).toBe(1);
+    // Standard output is for the program, and the person who reads its log wants a sentence all the same.
+    expect(one.err).toBe("");
+    expect(two.err).toBe("inventory on t2: failed (The task look failed); the target is home (proved) after 9.0s.\n");
     expect(
       JSON.parse(two.out)
         .map((r: { target: string }) => r.target)

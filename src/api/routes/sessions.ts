@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { parseYaml } from "../../catalogue/documents.js";
-import { Task } from "../../domain/action.js";
+import { paramsOf, Task } from "../../domain/action.js";
 import { PitstopError } from "../../domain/errors.js";
 import type { SessionRequest } from "../../domain/session.js";
 import type { SessionRef } from "../door.js";
@@ -60,8 +60,12 @@ type Wish = Omit<SessionRequest, "target">;
 
 /** The session's plan checks all of this again; here it is a quick no, before anything has been started. */
 async function requireNamed(parts: Parts, wish: Wish): Promise<void> {
-  if (wish.action !== undefined && !(await parts.catalogue.get("Action", wish.action))) {
-    throw new PitstopError("notFound", `There is no action ${wish.action}; "pitstop get actions" lists them.`);
+  if (wish.action !== undefined) {
+    const action = await parts.catalogue.get("Action", wish.action);
+    if (!action) {
+      throw new PitstopError("notFound", `There is no action ${wish.action}; "pitstop get actions" lists them.`);
+    }
+    paramsOf(action, wish.params ?? {});
   }
   if (wish.image !== undefined && !(await parts.catalogue.get("Image", wish.image))) {
     throw new PitstopError("notFound", `There is no image ${wish.image}; "pitstop get images" lists them.`);

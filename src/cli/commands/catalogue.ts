@@ -142,8 +142,10 @@ const field = (title: string, ...path: string[]): Column<DocumentView> => ({
   title,
   cell: (document) => {
     const value = path.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], document);
-    if (Array.isArray(value))
-      return value.every((item) => typeof item === "string") ? value.join(",") : String(value.length);
+    if (Array.isArray(value)) {
+      const words = value.length > 0 && value.every((item) => typeof item === "string");
+      return words ? value.join(",") : String(value.length);
+    }
     return value === undefined || value === "" ? "-" : String(value);
   },
 });

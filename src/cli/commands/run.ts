@@ -2,10 +2,11 @@ import type { Command } from "commander";
 import type { Started } from "../../api/messages.js";
 import { PitstopError } from "../../domain/errors.js";
 import { connect, whoAsks } from "../client.js";
+import { sayEnding } from "../ending.js";
 import { EXIT, exitOfRecord } from "../exit.js";
 import { follow } from "../follow.js";
 import type { Io } from "../io.js";
-import { structured } from "../output.js";
+import { plain, structured } from "../output.js";
 import { lineProgress, liveProgress, type Progress, silentProgress } from "../progress.js";
 import { pairInto } from "../words.js";
 
@@ -72,7 +73,10 @@ async function waitFor(io: Io, started: Started[], json: boolean, several: boole
   try {
     const records = await follow(connect(io), started, progress, interrupt.signal);
     progress.end();
-    if (json) io.out(structured(several ? records : records[0], "json"));
+    if (json) {
+      io.out(structured(several ? records : records[0], "json"));
+      for (const record of records) if (exitOfRecord(record) !== EXIT.done) io.err(`${plain(sayEnding(record))}\n`);
+    }
     return Math.max(...records.map(exitOfRecord));
   } catch (error) {
     progress.end();

@@ -1,5 +1,6 @@
 import { WorkflowExecutionAlreadyStartedError } from "@temporalio/common";
 import {
+  ApplicationFailure,
   type ChildWorkflowHandle,
   condition,
   ParentClosePolicy,
@@ -87,11 +88,13 @@ async function runOne(
         `${target} is busy: a session holds it. Wait for it, abort it, or give onBusy: skip or wait.`,
       );
     }
+    const session = child.firstExecutionRunId;
     const result = child.result().catch((error: unknown) => {
       const failure = failureOf(error);
-      return notStarted(target, failure.code, failure.message);
+      // The one failure of its own is a refused plan; whatever else ended it did not ask where the target was.
+      const refused = error instanceof Error && error.cause instanceof ApplicationFailure;
+      return refused ? notStarted(target, failure.code, failure.message) : lost(target, session, failure.message);
     });
-    const session = child.firstExecutionRunId;
     const stranded = condition(() => announced.has(session)).then(() => announced.get(session));
     return (await Promise.race([result, stranded])) ?? (await result);
   }
@@ -105,6 +108,20 @@ const notStarted = (target: string, code: string, message: string): SessionSumma
   untouched: true,
   failure: { code, message },
   stranded: null,
+});
+
+/** A session that was ended from outside: its target may be anywhere. */
+const lost = (target: string, session: string, how: string): SessionSummary => ({
+  session,
+  target,
+  outcome: "failed",
+  ending: "stranded",
+  untouched: false,
+  failure: { code: "internal", message: how },
+  stranded: {
+    code: "internal",
+    message: `The session was ended from outside (${how}); start maintenanceSession of ${target} with restoreOnly to bring it home.`,
+  },
 });
 
 /** The campaign so far, for the Temporal UI's «current details». Markdown. */

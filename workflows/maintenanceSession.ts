@@ -138,7 +138,10 @@ async function waitForApproval({ plan, log, mail }: SessionContext): Promise<voi
   if (!plan.action?.approval) return;
   log.enter("waiting");
   await central.recordSession({ record: log.record() });
+  const since = Date.now();
   await condition(() => mail.approvedBy !== null);
+  // The wait is nobody's work: without this it would eat the time after which an image goes home in the midst of it.
+  plan.absoluteDeadline = new Date(Date.parse(plan.absoluteDeadline) + Date.now() - since).toISOString();
   log.notes.push(`Approved by ${mail.approvedBy}.`);
 }
 
@@ -154,6 +157,8 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
     ),
   );
   log.notes.push(...captured.notes);
+  // Before the catalogue has answered: a copy whose acknowledgement is lost must not outlive the session.
+  log.snapshot = captured.snapshot;
   const snapshot = await central.keepSnapshot({ snapshot: captured.snapshot });
   log.snapshot = snapshot;
   return snapshot;

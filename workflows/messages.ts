@@ -25,6 +25,9 @@ export const releaseTargetUpdate = defineUpdate<void, [ByPerson]>("releaseTarget
 export const announcedSignal = defineSignal<[SessionSummary]>("announced");
 export const campaignStatusQuery = defineQuery<CampaignSummary>("status");
 
+/** Tasks that one session takes from outside: its history stays short, and a site keeps as many results. */
+const MAX_SUPPLIED = 400;
+
 /** Why the work was cut short. */
 export type Interrupt =
   | { kind: "abort"; by: string; reason: string }
@@ -37,6 +40,7 @@ export interface Mailbox {
   done: DoneSignal | null;
   /** The arming whose boot was seen to end in the target's own system, without any contact. */
   wentHome: number | null;
+  /** All of them, done or not. */
   supplied: SuppliedTask[];
   approvedBy: string | null;
   retryRequested: boolean;
@@ -117,7 +121,7 @@ export function listen(to: Listener): Mailbox {
         "the task is not one that was planned; supply it by pitstop session supply",
       );
       only(to.status().phase === "working", "take a task", "it is not working in the image");
-      only(mail.supplied.length < 100, "take a task", "100 tasks wait already");
+      only(mail.supplied.length < MAX_SUPPLIED, "take a task", `it was given ${MAX_SUPPLIED} tasks already`);
     },
   });
   setHandler(

@@ -32,15 +32,13 @@ async function passive({ mail, log }: SessionContext): Promise<WorkResult> {
 
 async function active(ctx: SessionContext): Promise<WorkResult> {
   const { plan, mail, log } = ctx;
-  const finished = new Set(log.tasks.filter((t) => t.status === "succeeded").map((t) => t.id));
-  const queue: PlannedTask[] = (plan.action?.tasks ?? []).filter((task) => !finished.has(task.id));
-  let open = plan.action?.interactive ?? false;
+  const planned = plan.action?.tasks ?? [];
+  // Read anew each time, and nothing taken out: what is not done when the target reboots is wanted again after it.
+  const isDone = (task: PlannedTask) => log.tasks.some((done) => done.id === task.id && done.status === "succeeded");
   for (;;) {
-    for (const supplied of mail.supplied.splice(0)) {
-      if (supplied.task) queue.push(supplied.task);
-      if (supplied.last) open = false;
-    }
-    const task = queue.shift();
+    const task = [...planned, ...mail.supplied.flatMap((one) => one.task ?? [])].find((one) => !isDone(one));
+    const open = plan.action?.interactive === true && !mail.supplied.some((one) => one.last);
+    const heard = mail.supplied.length;
     if (task) {
       const result = await offer(ctx, task);
       log.tasks.push(result);
@@ -54,8 +52,8 @@ async function active(ctx: SessionContext): Promise<WorkResult> {
         ? { outcome: "failed", failure: { code: "taskFailed", message: mail.done.reason ?? "The image gave up." } }
         : { outcome: "succeeded", failure: null };
     } else if (open) {
-      await condition(() => mail.supplied.length > 0 || mail.done !== null);
-    } else if (mail.supplied.length === 0) {
+      await condition(() => mail.supplied.length > heard || mail.done !== null);
+    } else {
       return { outcome: "succeeded", failure: null };
     }
   }

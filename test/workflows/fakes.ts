@@ -1,3 +1,4 @@
+import { ApplicationFailure } from "@temporalio/common";
 import type { CentralActivities, Effects, SiteActivities } from "../../activities/contract.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import { CampaignRequest, type SessionPlan, type TaskResult } from "../../src/domain/session.js";
@@ -21,6 +22,8 @@ export class FakeWorld {
   readonly records: Omit<SessionRecord, "findings">[] = [];
   /** What each proof of home was asked for. */
   readonly proofs: Pick<Parameters<SiteActivities["verifyHome"]>[0], "rebooted" | "watchLateOffMs">[] = [];
+  /** Whether the catalogue says that it has kept a snapshot. */
+  keepAnswers = true;
   readonly closings: { untouched: boolean }[] = [];
   readonly snapshots = new Map<string, BootSnapshot>();
   power: "On" | "Off" = "On";
@@ -87,6 +90,7 @@ export class FakeWorld {
       keepSnapshot: async ({ snapshot }) => {
         const kept = this.snapshots.get(snapshot.target) ?? snapshot;
         this.snapshots.set(snapshot.target, kept);
+        if (!this.keepAnswers) throw ApplicationFailure.nonRetryable("The answer was lost.", "refused");
         return kept;
       },
       recordSession: async ({ record }) => {

@@ -622,8 +622,18 @@ describe("a session's story", () => {
     const handle = await start();
     await reach("waiting");
     expect(world.calls).toEqual([]);
+    const planned = Date.now() + 3_600_000;
+    let deadline = "";
+    const capture = world.site().captureSnapshot;
+    world.override.captureSnapshot = async (input) => {
+      deadline = input.plan.absoluteDeadline;
+      return await capture(input);
+    };
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
     await handle.executeUpdate("approve", { args: [{ by: "ada" }] });
     expect(await handle.result()).toMatchObject({ outcome: "succeeded" });
+    // What the wait took is not taken from the work.
+    expect(Date.parse(deadline)).toBeGreaterThan(planned + 500);
   });
 
   it("supplied tasks run in the image", async () => {
@@ -636,6 +646,35 @@ describe("a session's story", () => {
     await handle.executeUpdate("supplyTask", { args: [{ by: "prog", task: null, last: true }] });
     expect(await handle.result()).toMatchObject({ outcome: "succeeded" });
     expect(world.calls.filter((call) => call.startsWith("task"))).toEqual(["task 1-look", "task s-more"]);
+  });
+
+  it("a supplied task that a reboot cut short is run after it, and the last one's word is kept", async () => {
+    helloAtBoot();
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { action: action && { ...action, interactive: true, onReboot: "resume" } };
+    let cut = false;
+    world.override.offerTask = async ({ plan, task: offered }) => {
+      world.calls.push(`task ${offered.id}`);
+      if (offered.id !== "s-more" || cut) return result(offered.id);
+      cut = true;
+      await say(plan.session, 1, "rebooted", { how: "a second hello" });
+      return (await untilCancelled()) as never;
+    };
+    const handle = await start();
+    await reach("working");
+    await handle.executeUpdate("supplyTask", { args: [{ by: "prog", task: task("s-more"), last: true }] });
+    expect(await handle.result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls.filter((call) => call.startsWith("task"))).toEqual([
+      "task 1-look",
+      "task s-more",
+      "task s-more",
+    ]);
+  });
+
+  it("a snapshot that the catalogue kept without saying so goes with its session", async () => {
+    world.keepAnswers = false;
+    expect(await (await start()).result()).toMatchObject({ ending: "restored", untouched: true });
+    expect(world.snapshots.size).toBe(0);
   });
 });
 
@@ -668,6 +707,24 @@ describe("a start that would break a promise is refused", () => {
 });
 
 describe("a campaign", () => {
+  it("a session that was terminated is told as stranded, not as home", async () => {
+    world.override.offerTask = untilCancelled as never;
+    world.onBoot = (plan, epoch) =>
+      client()
+        .getHandle(plan.workflowId)
+        .signal("hello", { session: plan.session, epoch, bootId: "b", at: new Date().toISOString() });
+    const campaign = await client().start("maintenanceCampaign", {
+      workflowId: `campaign-${count}`,
+      taskQueue: "pitstop",
+      args: [{ targets: [`t${count}`], action: "check" }],
+    });
+    await expect.poll(() => world.calls.includes("on 1"), { timeout: 10_000 }).toBe(true);
+    await client().getHandle(`maintenance/t${count}`).terminate("by a test");
+    expect(await campaign.result()).toMatchObject({
+      ended: [{ ending: "stranded", untouched: false, stranded: { message: expect.stringContaining("restoreOnly") } }],
+    });
+  });
+
   it("runs its targets, and ends when each is home or announced stranded", async () => {
     helloAtBoot();
     world.onBoot = (plan, epoch) =>

@@ -2,6 +2,7 @@ import {
   ApplicationFailure,
   CancellationScope,
   condition,
+  sleep,
   upsertSearchAttributes,
   workflowInfo,
 } from "@temporalio/workflow";
@@ -15,6 +16,10 @@ import { failureOf, Logbook } from "./logbook.js";
 import { listen } from "./messages.js";
 import { announce, bringHome } from "./wayHome.js";
 import { work } from "./work.js";
+
+const DAY_MS = 24 * 60 * 60_000;
+/** Between the tries to tell a site that is away of a session's end. */
+const TELL_AGAIN_MS = 10 * 60_000;
 
 /**
  * One departure and one return of one target. Its workflow id `maintenance/<target>` is the target's lock.
@@ -213,15 +218,8 @@ async function endUntouched(ctx: SessionContext, error: unknown): Promise<Sessio
 
 /** The site and the catalogue forget the open session; its record stays. */
 async function close(ctx: SessionContext): Promise<SessionSummary> {
-  const { plan, log, site } = ctx;
-  const untouched = log.untouched;
-  const closed = await site(
-    "closeSite",
-    { plan, untouched },
-    { summary: "Close the session at the site", limitMs: 60_000 },
-  ).catch((error: Error): Failure => failureOf(error));
-  if ("powerActions" in closed) log.count(closed);
-  else log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
+  const { plan, log } = ctx;
+  const announced = await closeAtSite(ctx);
   const target = plan.target.name;
   if (log.snapshot) {
     // A catalogue that is away must not fail a session whose target is home.
@@ -230,8 +228,37 @@ async function close(ctx: SessionContext): Promise<SessionSummary> {
       .catch(() => patient.closeSnapshot({ target }))
       .catch((error: Error) => log.notes.push(`The catalogue's boot snapshot stays open: ${failureOf(error).message}`));
   }
-  await announce(ctx);
+  if (!announced) await announce(ctx);
   return log.summary();
+}
+
+/**
+ * Tells the site that the session has ended. A site that is away would take the snapshot that it keeps for a lost
+ * session's when it is back, and the state of this day for home: so the lock is kept until it was told, for a day at
+ * most, while the record says already that the target is home. Whether that was announced, is returned.
+ */
+async function closeAtSite(ctx: SessionContext): Promise<boolean> {
+  const { plan, log, site } = ctx;
+  const untouched = log.untouched;
+  const giveUpAt = Date.now() + DAY_MS;
+  for (let announced = false, pauseMs = 5_000; ; pauseMs = Math.min(2 * pauseMs, TELL_AGAIN_MS)) {
+    const closed = await site(
+      "closeSite",
+      { plan, untouched },
+      { summary: "Close the session at the site", limitMs: 60_000 },
+    ).catch((error: Error): Failure => failureOf(error));
+    if ("powerActions" in closed) {
+      log.count(closed);
+      return announced;
+    }
+    if (closed.code !== "unreachable" || log.snapshot === null || Date.now() >= giveUpAt) {
+      log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
+      return false;
+    }
+    if (!announced) await announce(ctx);
+    announced = true;
+    await sleep(pauseMs, { summary: "Until the site is back" });
+  }
 }
 
 /** A start that would break a promise is refused before anything else happens. */

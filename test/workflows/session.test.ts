@@ -3,6 +3,7 @@ import { WorkflowFailedError, WorkflowUpdateFailedError } from "@temporalio/clie
 import { ApplicationFailure } from "@temporalio/common";
 import { Worker } from "@temporalio/worker";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { SessionRecord } from "../../src/domain/record.js";
 import type { SessionSummary } from "../../src/domain/session.js";
 import type { maintenanceSession } from "../../workflows/index.js";
 import { startTestTemporal, type TestTemporal, workflowBundle } from "../support/temporal.js";
@@ -166,6 +167,14 @@ describe("a session's story", () => {
         failure: { code: "invalid", message: "The parameter is unknown." },
       },
     ]);
+  });
+
+  it("a start by hand that gives no text where text is wanted leaves a record that can be read", async () => {
+    world.planRefusal = ApplicationFailure.nonRetryable("The action is no text.", "invalid");
+    const handle = await start({ action: 5, image: {}, requestedBy: ["me"], campaign: 7 });
+    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
+    const said = { action: null, image: null, requestedBy: "unknown", campaign: null };
+    expect(SessionRecord.parse({ ...world.records[0], findings: null })).toMatchObject(said);
   });
 
   it("a refused capture leaves the target untouched", async () => {
@@ -669,6 +678,22 @@ describe("a session's story", () => {
       "task s-more",
       "task s-more",
     ]);
+  });
+
+  it("a site that is away at the end is told when it is back, and the record does not wait for that", async () => {
+    helloAtBoot();
+    let away = true;
+    const close = world.site().closeSite;
+    world.override.closeSite = async (input) => {
+      if (away) throw ApplicationFailure.nonRetryable("Nobody is there.", "unreachable");
+      return await close(input);
+    };
+    const handle = await start();
+    await expect.poll(() => world.records.at(-1)?.endedAt ?? null, { timeout: 10_000 }).not.toBe(null);
+    await expect(start()).rejects.toThrow(/already started/i);
+    away = false;
+    expect(await handle.result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls.at(-1)).toBe("close");
   });
 
   it("a snapshot that the catalogue kept without saying so goes with its session", async () => {

@@ -42,7 +42,7 @@ export class Operator {
   serve: Running | null = null;
   lab: Running | null = null;
 
-  private constructor(ports: { api: number; plain: number; tls: number }) {
+  private constructor(ports: { api: number; plain: number; tls: number }, host: string) {
     this.url = `http://127.0.0.1:${ports.api}`;
     this.env = {
       PATH: process.env.PATH,
@@ -52,16 +52,16 @@ export class Operator {
       PITSTOP_LISTEN: `127.0.0.1:${ports.api}`,
       PITSTOP_SITE_LISTEN: `127.0.0.1:${ports.plain}`,
       PITSTOP_SITE_TLS_LISTEN: `127.0.0.1:${ports.tls}`,
-      PITSTOP_SITE_URL: `http://127.0.0.1:${ports.plain}`,
-      PITSTOP_SITE_TLS_URL: `https://127.0.0.1:${ports.tls}`,
+      PITSTOP_SITE_URL: `http://${host}:${ports.plain}`,
+      PITSTOP_SITE_TLS_URL: `https://${host}:${ports.tls}`,
       PITSTOP_LOG_LEVEL: "warn",
     };
   }
 
-  /** Serve and lab run, each machine's own system answers, and its target is applied. */
-  static async start(lab: LabConfigInput): Promise<Operator> {
+  /** Serve and lab run, each machine's own system answers, and its target is applied. `host`: this one, as targets see it. */
+  static async start(lab: LabConfigInput, host = "127.0.0.1"): Promise<Operator> {
     const [api, plain, tls] = await Promise.all([freePort(), freePort(), freePort()]);
-    const operator = new Operator({ api, plain, tls });
+    const operator = new Operator({ api, plain, tls }, host);
     try {
       const config = operator.write("lab.yaml", stringify(lab));
       await Promise.all([operator.startServe(), operator.startLab(config)]);
@@ -90,8 +90,8 @@ export class Operator {
     return this.type(args);
   }
 
-  type(args: string[], input = ""): Promise<Said> {
-    const child = spawn(process.execPath, [PROGRAM, ...args], { env: this.env, cwd: this.dir });
+  type(args: string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<Said> {
+    const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...this.env, ...env }, cwd: this.dir });
     const said = { exit: -1, out: "", err: "" };
     child.stdout.on("data", (chunk: Buffer) => {
       said.out += chunk.toString();
@@ -211,8 +211,9 @@ export class Operator {
     );
   }
 
-  logins(name: string): string[] {
-    return this.seen(name).filter((line) => line.startsWith("POST /redfish/v1/SessionService/Sessions "));
+  /** `user:password` of a machine's BMC. */
+  login(name: string): string {
+    return readFileSync(join(this.data, "lab", "machines", name, "bmc-login"), "utf8").trim();
   }
 
   temporalPid(): number {

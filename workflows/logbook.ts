@@ -24,6 +24,8 @@ export class Logbook {
   readonly startedAt = now();
   plan: SessionPlan | null = null;
   snapshot: BootSnapshot | null = null;
+  /** The site keeps a snapshot, and the catalogue may: both are closed with the session, whether it was acknowledged or not. */
+  captured = false;
   outcome: Outcome | null = null;
   ending: Ending | null = null;
   /** Nothing has been written to the target, nor asked of it. */
@@ -42,11 +44,26 @@ export class Logbook {
   /** Time that was the machine's own: shutting down, booting, working. Milliseconds. */
   private machineMs = 0;
 
+  private readonly request: { target: string } & Record<
+    "action" | "image" | "requestedBy" | "campaign",
+    string | undefined
+  >;
+
   constructor(
     readonly session: string,
     readonly workflowId: string,
-    private readonly request: SessionRequest,
-  ) {}
+    request: SessionRequest,
+  ) {
+    // A start by hand may give anything; it is refused, and its record must be one that can be read all the same.
+    const text = (value: unknown) => (typeof value === "string" ? value : undefined);
+    this.request = {
+      target: request.target,
+      action: text(request.action),
+      image: text(request.image),
+      requestedBy: text(request.requestedBy),
+      campaign: text(request.campaign),
+    };
+  }
 
   get phase(): Phase {
     return this.phases.at(-1)?.name ?? "planning";

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { parseYaml } from "../src/catalogue/documents.js";
 import { type Config, dataFolder, loadConfig } from "../src/config.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { LabConfig, type LabConfigInput } from "../src/lab/config.js";
 import { type Lab, startLab } from "../src/lab/lab.js";
 import { qemuAvailable } from "../src/lab/qemu/index.js";
+import { readOptions } from "./options.js";
 import { cacheFolder } from "./prepare.js";
 
 const USAGE = `Usage: pitstop lab [options]
@@ -66,25 +66,14 @@ export async function openLab(config: Config, machines: LabConfigInput, siteUrl?
 }
 
 function readArguments(argv: string[]): { machines: LabConfigInput; siteUrl?: string } | "help" {
-  let values: { [key: string]: string | boolean | undefined };
-  try {
-    values = parseArgs({
-      args: argv,
-      options: {
-        file: { type: "string", short: "f" },
-        bios: { type: "string" },
-        uefi: { type: "string" },
-        process: { type: "string" },
-        "site-url": { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values;
-  } catch (error) {
-    throw new PitstopError(
-      "invalid",
-      `${(error as Error).message.split("\n")[0]} "pitstop lab --help" lists the options.`,
-    );
-  }
+  const values = readOptions(argv, "pitstop lab --help", {
+    file: { type: "string", short: "f" },
+    bios: { type: "string" },
+    uefi: { type: "string" },
+    process: { type: "string" },
+    "site-url": { type: "string" },
+    help: { type: "boolean", short: "h" },
+  });
   if (values.help) return "help";
   const site = values["site-url"] ? { siteUrl: String(values["site-url"]) } : {};
   if (values.file) {
@@ -94,7 +83,7 @@ function readArguments(argv: string[]): { machines: LabConfigInput; siteUrl?: st
     if (!document) throw new PitstopError("invalid", `${file} has no lab configuration in it.`);
     return { machines: document.value as LabConfigInput, ...site };
   }
-  const number = (key: string, otherwise: number) => {
+  const number = (key: "bios" | "uefi" | "process", otherwise: number) => {
     const text = values[key];
     if (text === undefined) return otherwise;
     if (!/^\d{1,3}$/.test(String(text))) throw new PitstopError("invalid", `--${key} takes a number, not "${text}".`);

@@ -1,14 +1,15 @@
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { parseArgs } from "node:util";
 import { PitstopClient } from "../src/api/client.js";
+import { EXIT, exitOfError } from "../src/cli/exit.js";
 import { main as command, processIo } from "../src/cli/main.js";
 import { type Config, loadConfig } from "../src/config.js";
-import { messageOf } from "../src/domain/errors.js";
+import { messageOf, PitstopError } from "../src/domain/errors.js";
 import { BootVia } from "../src/domain/target.js";
 import type { Lab } from "../src/lab/lab.js";
 import { freePort } from "../src/temporal/devserver.js";
 import { openLab } from "./lab.js";
+import { readOptions } from "./options.js";
 import { addresses, type RunningServer, startServer } from "./serve.js";
 
 const USAGE = `npm start [-- OPTIONS]
@@ -57,7 +58,7 @@ export async function start(argv: string[], has: { qemu: boolean }): Promise<num
     return code;
   } catch (error) {
     console.error(messageOf(error));
-    return 4;
+    return error instanceof PitstopError ? exitOfError(error) : EXIT.unreachable;
   } finally {
     await lab?.close();
     await server?.close();
@@ -74,24 +75,21 @@ interface StartOptions {
 }
 
 function readArguments(argv: string[], qemu: boolean): StartOptions | "help" {
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      once: { type: "boolean", default: false },
-      json: { type: "string" },
-      action: { type: "string", default: "inventory" },
-      machine: { type: "string", default: qemu ? "bios" : "process" },
-      via: { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
+  const values = readOptions(argv, "npm start -- --help", {
+    once: { type: "boolean", default: false },
+    json: { type: "string" },
+    action: { type: "string", default: "inventory" },
+    machine: { type: "string", default: qemu ? "bios" : "process" },
+    via: { type: "string" },
+    help: { type: "boolean", short: "h", default: false },
   });
   if (values.help) return "help";
   const machine = values.machine;
   if (machine !== "bios" && machine !== "uefi" && machine !== "process") {
-    throw new Error(`--machine is bios, uefi or process, not "${machine}".`);
+    throw new PitstopError("invalid", `--machine is bios, uefi or process, not "${machine}".`);
   }
   const via = BootVia.optional().safeParse(values.via);
-  if (!via.success) throw new Error(`--via is ${BootVia.options.join(", ")}, not "${values.via}".`);
+  if (!via.success) throw new PitstopError("invalid", `--via is ${BootVia.options.join(", ")}, not "${values.via}".`);
   if (!qemu) console.log("QEMU or its tools are missing here, so the lab has simulated machines only.");
   const name = `lab-${machine}-1`;
   return {

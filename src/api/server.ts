@@ -8,7 +8,7 @@ import {
 import { z } from "zod";
 import type { Catalogue } from "../catalogue/catalogue.js";
 import { check, sentenceOf } from "../catalogue/explain.js";
-import { PitstopError } from "../domain/errors.js";
+import { listenError, PitstopError } from "../domain/errors.js";
 import type { LogReader, SessionsDoor } from "./door.js";
 import { type EventBus, PitstopEvent } from "./events.js";
 import * as messages from "./messages.js";
@@ -52,15 +52,7 @@ export async function startApi(options: ApiOptions): Promise<RunningApi> {
     await app.listen({ host, port });
   } catch (error) {
     await close();
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code !== "EADDRINUSE" && code !== "EADDRNOTAVAIL" && code !== "EACCES") throw error;
-    throw new PitstopError(
-      "refused",
-      `The address ${host}:${port} cannot be listened on (${code}); set PITSTOP_LISTEN to a free one.`,
-      {
-        cause: error,
-      },
-    );
+    throw listenError(error, { host, port }, "PITSTOP_LISTEN");
   }
   const address = app.server.address();
   const bound = address !== null && typeof address === "object" ? address.port : port;

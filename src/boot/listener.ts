@@ -1,7 +1,7 @@
 import type { AddressInfo } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import { type ErrorCode, messageOf, PitstopError } from "../domain/errors.js";
+import { type ErrorCode, listenError, messageOf, PitstopError } from "../domain/errors.js";
 
 /** Connections at once on one listener: a thousand targets that boot together, and their agents. More are dropped, and come again. */
 const MAX_CONNECTIONS = 4096;
@@ -67,7 +67,13 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   app.server.maxConnections = MAX_CONNECTIONS;
   answerErrors(app, options.log);
   options.routes(app);
-  await app.listen({ ...options.listen, backlog: 1024 });
+  const setting = options.tls ? "PITSTOP_SITE_TLS_LISTEN" : "PITSTOP_SITE_LISTEN";
+  try {
+    await app.listen({ ...options.listen, backlog: 1024 });
+  } catch (error) {
+    await app.close();
+    throw listenError(error, options.listen, setting);
+  }
   return {
     port: (app.server.address() as AddressInfo).port,
     renew: (tls) => {

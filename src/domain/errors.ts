@@ -43,3 +43,13 @@ export const isRetryable = (code: ErrorCode): boolean => code === "unreachable" 
 
 /** The message of anything that was thrown, for a sentence that goes on. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const LISTEN_CODES = ["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"];
+
+/** Why an address cannot be listened on, with the setting that names another; any other error as it was. */
+export function listenError(error: unknown, { host, port }: { host: string; port: number }, setting: string): unknown {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code !== "string" || !LISTEN_CODES.includes(code)) return error;
+  const message = `The address ${host}:${port} cannot be listened on (${code}); set ${setting} to a free one.`;
+  return new PitstopError("refused", message, { cause: error });
+}

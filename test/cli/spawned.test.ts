@@ -96,6 +96,14 @@ describe("bin/pitstop.js", () => {
     });
   });
 
+  it("ends after its last word, whatever it began and gave up", async () => {
+    mkdirSync(join(built, "dist/workers"), { recursive: true });
+    const serve = `import { PitstopError } from "../src/domain/errors.js";
+      export async function serve() { setInterval(() => {}, 1000); throw new PitstopError("refused", "No."); }`;
+    writeFileSync(join(built, "dist/workers/serve.js"), serve);
+    expect(await start(["serve"]).ended).toEqual({ exit: 2, out: "", err: "No.\n" });
+  });
+
   it("says how to build what is not built", async () => {
     const bare = join(built, "bare/bin");
     mkdirSync(bare, { recursive: true });

@@ -163,7 +163,7 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
   );
   log.notes.push(...captured.notes);
   // Before the catalogue has answered: a copy whose acknowledgement is lost must not outlive the session.
-  log.snapshot = captured.snapshot;
+  log.captured = true;
   const snapshot = await central.keepSnapshot({ snapshot: captured.snapshot });
   log.snapshot = snapshot;
   return snapshot;
@@ -173,6 +173,7 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
 function keptInstead({ plan, log }: SessionContext, error: unknown): BootSnapshot {
   if (!plan.adopted) throw error;
   log.snapshot = plan.adopted;
+  log.captured = true;
   return plan.adopted;
 }
 
@@ -221,7 +222,7 @@ async function close(ctx: SessionContext): Promise<SessionSummary> {
   const { plan, log } = ctx;
   const announced = await closeAtSite(ctx);
   const target = plan.target.name;
-  if (log.snapshot) {
+  if (log.captured) {
     // A catalogue that is away must not fail a session whose target is home.
     await central
       .closeSnapshot({ target })
@@ -251,7 +252,7 @@ async function closeAtSite(ctx: SessionContext): Promise<boolean> {
       log.count(closed);
       return announced;
     }
-    if (closed.code !== "unreachable" || log.snapshot === null || Date.now() >= giveUpAt) {
+    if (closed.code !== "unreachable" || !log.captured || Date.now() >= giveUpAt) {
       log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
       return false;
     }

@@ -700,6 +700,7 @@ describe("a session's story", () => {
     world.keepAnswers = false;
     expect(await (await start()).result()).toMatchObject({ ending: "restored", untouched: true });
     expect(world.snapshots.size).toBe(0);
+    expect(world.records.at(-1)?.restore.before).toBe(null);
   });
 });
 

@@ -1,20 +1,8 @@
 import type { Task } from "../domain/action.js";
 import type { ByPerson, CampaignRequest, SessionRequest, SessionStatus } from "../domain/session.js";
+import type { CampaignState, SessionRef } from "../temporal/door.js";
 
-/** A target's session. Without `session`: the one that is running now. */
-export interface SessionRef {
-  target: string;
-  session: string | null;
-}
-
-export interface CampaignState {
-  id: string;
-  running: boolean;
-  startedAt: string;
-  endedAt: string | null;
-  /** Why it ended before its sessions did; one sentence. */
-  failure: string | null;
-}
+export type { CampaignState, SessionRef };
 
 export interface HealthCheck {
   name: string;

@@ -1,3 +1,4 @@
+import type { SearchAttributeUpdatePair } from "@temporalio/common";
 import { ApplicationFailure, setCurrentDetails, upsertSearchAttributes } from "@temporalio/workflow";
 import type { Effects } from "../activities/contract.js";
 import type { Ending, Outcome, Phase } from "../src/domain/ids.js";
@@ -39,6 +40,7 @@ export class Logbook {
   readonly diagnoses: BootDiagnosis[] = [];
   readonly notes: string[] = [];
   private readonly phases: PhaseTime[] = [];
+  private readonly attributes: SearchAttributeUpdatePair[] = [];
   private readonly powerActions: PowerAction[] = [];
   private readonly bmcRequests = { total: 0, powerPolls: 0 };
   /** Time that was the machine's own: shutting down, booting, working. Milliseconds. */
@@ -69,6 +71,11 @@ export class Logbook {
     return this.phases.at(-1)?.name ?? "planning";
   }
 
+  /** Search attributes that are told with the next phase: one event for both. */
+  file(attributes: SearchAttributeUpdatePair[]): void {
+    this.attributes.push(...attributes);
+  }
+
   enter(phase: Phase): void {
     if (this.phases.at(-1)?.name === phase) return;
     const at = now();
@@ -78,6 +85,7 @@ export class Logbook {
     this.phases.push({ name: phase, startedAt: at, endedAt: final ? at : null });
     upsertSearchAttributes([
       { key: PHASE, value: phase },
+      ...this.attributes.splice(0),
       ...(this.outcome ? [{ key: OUTCOME, value: this.outcome }] : []),
     ]);
     this.tell();

@@ -1,11 +1,4 @@
-import {
-  ApplicationFailure,
-  CancellationScope,
-  condition,
-  sleep,
-  upsertSearchAttributes,
-  workflowInfo,
-} from "@temporalio/workflow";
+import { ApplicationFailure, CancellationScope, condition, sleep, workflowInfo } from "@temporalio/workflow";
 import { sessionWorkflowId } from "../src/domain/ids.js";
 import type { Failure, SessionRequest, SessionSummary } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
@@ -14,7 +7,7 @@ import { central, Interrupted, Interrupts, patient, type SessionContext, siteCal
 import { bootImage, depart, shutDown } from "./departure.js";
 import { failureOf, Logbook } from "./logbook.js";
 import { listen } from "./messages.js";
-import { announce, bringHome } from "./wayHome.js";
+import { announce, bringHome, keepRecord } from "./wayHome.js";
 import { work } from "./work.js";
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -57,7 +50,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     throw error;
   });
   log.plan = plan;
-  upsertSearchAttributes([
+  log.file([
     { key: TARGET, value: plan.target.name },
     { key: SITE, value: plan.target.site },
     ...(plan.action ? [{ key: ACTION, value: plan.action.name }] : []),
@@ -206,7 +199,7 @@ async function endUnplanned(log: Logbook, error: unknown): Promise<void> {
   concludeWork({ log }, error);
   log.ending = "restored";
   log.enter("restored");
-  await announce({ log });
+  await keepRecord(log);
 }
 
 /** Nothing was written to the target: the session ends where it began. */
@@ -229,7 +222,8 @@ async function close(ctx: SessionContext): Promise<SessionSummary> {
       .catch(() => patient.closeSnapshot({ target }))
       .catch((error: Error) => log.notes.push(`The catalogue's boot snapshot stays open: ${failureOf(error).message}`));
   }
-  if (!announced) await announce(ctx);
+  // A campaign has the ending from this workflow's result.
+  if (!announced) await keepRecord(log);
   return log.summary();
 }
 

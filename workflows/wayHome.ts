@@ -1,9 +1,9 @@
 import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workflowInfo } from "@temporalio/workflow";
 import type { Failure } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
-import { patient, type SessionContext } from "./context.js";
+import { central, patient, type SessionContext } from "./context.js";
 import { askToShutDown } from "./departure.js";
-import { failureOf } from "./logbook.js";
+import { failureOf, type Logbook } from "./logbook.js";
 import { announcedSignal } from "./messages.js";
 
 const MINUTE = 60_000;
@@ -146,9 +146,18 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
   }
 }
 
-/** Tells the record's readers and the campaign, if there is one, that the session has come to its end or needs a person. */
+/** The record says what the session knows now; a catalogue that is away is waited for, up to a day. */
+export async function keepRecord(log: Logbook): Promise<void> {
+  const record = log.record();
+  await central
+    .recordSession({ record })
+    .catch(() => patient.recordSession({ record }))
+    .catch(() => undefined);
+}
+
+/** Tells the record's readers and the campaign, which does not wait for the session any longer. */
 export async function announce({ log }: Pick<SessionContext, "log">): Promise<void> {
-  await patient.recordSession({ record: log.record() }).catch(() => undefined);
+  await keepRecord(log);
   const parent = workflowInfo().parent;
   if (!parent) return;
   await getExternalWorkflowHandle(parent.workflowId, parent.runId)

@@ -35,8 +35,7 @@ export interface RunningServer {
 /** Starts the operations server with all its roles. `say` gets one line for each step that takes time. */
 export async function startServer(config: Config, say: (line: string) => void): Promise<RunningServer> {
   const log = createLog(config.PITSTOP_LOG_LEVEL);
-  installRuntime(log);
-  const undo: (() => Promise<unknown>)[] = [];
+  const undo: (() => Promise<unknown>)[] = [installRuntime(log)];
   const close = async () => {
     for (const step of undo.splice(0).reverse())
       await step().catch((error: unknown) => log.warn({ error: messageOf(error) }, "a part did not close"));

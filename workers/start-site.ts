@@ -140,6 +140,11 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
       mediaRoutes(app, boot);
       agentRoutes(app, gateway);
     },
+  }).catch(async (error: unknown) => {
+    // A listener that stays open would keep a process alive that has failed.
+    gateway.close();
+    await plain.close();
+    throw error;
   });
   addresses.url = config.PITSTOP_SITE_URL ?? `http://${hostname()}:${plain.port}`;
   addresses.tlsUrl = config.PITSTOP_SITE_TLS_URL ?? `https://${hostname()}:${sealed.port}`;

@@ -4,13 +4,14 @@ import type { Logger } from "pino";
 import { messageOf } from "../src/domain/errors.js";
 
 const LEVELS = { TRACE: "trace", DEBUG: "debug", INFO: "debug", WARN: "warn", ERROR: "error" } as const;
-let installed = false;
+let runtime: Runtime | null = null;
 
-/** Sends the SDK's own words into our log. Its information is our debugging. Once per process. */
-export function installRuntime(log: Logger): void {
-  if (installed) return;
-  installed = true;
-  Runtime.install({
+/**
+ * Sends the SDK's own words into our log. Its information is our debugging. One per process; returns its end, without
+ * which a process that never connected would not end by itself.
+ */
+export function installRuntime(log: Logger): () => Promise<void> {
+  runtime ??= Runtime.install({
     logger: new DefaultLogger("INFO", ({ level, message, meta }) => {
       const { error, ...facts } = meta ?? {};
       // A site's worker has none by design.
@@ -20,6 +21,10 @@ export function installRuntime(log: Logger): void {
     telemetryOptions: { logging: { filter: { core: "WARN", other: "WARN" }, forward: {} } },
     shutdownSignals: [],
   });
+  return async () => {
+    await runtime?.shutdown();
+    runtime = null;
+  };
 }
 
 export const workflowBundle = (): { codePath: string } => ({

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFailed, test }
 import { stringify } from "yaml";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { Target } from "../../src/domain/target.js";
+import { freePort } from "../../src/temporal/devserver.js";
 import { type Home, Operator } from "../support/operator.js";
 
 let op: Operator;
@@ -250,6 +251,31 @@ test.for(requests)("%j is refused in one sentence, and nothing begins", async ([
   // The first document of a file with a mistake in its second is not applied either.
   expect((await op.run("get", "actions", "-o", "json")).out).not.toContain('"good"');
 });
+
+test.for(["PITSTOP_LISTEN", "PITSTOP_SITE_LISTEN", "PITSTOP_SITE_TLS_LISTEN", "PITSTOP_DATA"])(
+  "a second serve with the same %s says so in one sentence, and ends",
+  { timeout: 120_000 },
+  async (shared) => {
+    const free = async () => `127.0.0.1:${await freePort()}`;
+    const said = await op.type(["serve"], "", {
+      PITSTOP_DATA: join(op.dir, `second-${shared}`),
+      PITSTOP_LISTEN: await free(),
+      PITSTOP_SITE_LISTEN: await free(),
+      PITSTOP_SITE_TLS_LISTEN: await free(),
+      [shared]: op.env[shared],
+    });
+    expect(said.exit).toBe(2);
+    expect(said.err).toMatch(
+      shared === "PITSTOP_DATA"
+        ? /^The catalogue is in use by process \d+ \(lock .*\); stop that one, or give this one another PITSTOP_DATA .*\.\n$/
+        : /^The address 127\.0\.0\.1:\d+ cannot be listened on \(EADDRINUSE\); set PITSTOP_\w+ to a free one\.\n$/,
+    );
+    if (shared !== "PITSTOP_DATA")
+      expect(said.err).toContain(`${op.env[shared]} cannot be listened on (EADDRINUSE); set ${shared} to`);
+    // The first one goes on.
+    expect(await op.run("get", "actions")).toMatchObject({ exit: 0 });
+  },
+);
 
 test("without a server the command says where it looked, and exits 4", async () => {
   const closed = await op.type(["get", "targets"], "", { PITSTOP_URL: "http://127.0.0.1:9" });

@@ -27,7 +27,7 @@ const DOORS: Record<string, string> = {
   "src/cli -> src/api/events.ts": "types only: the client's language",
   "src/cli -> workers/serve.ts": "the command dispatches to the processes",
   "src/cli -> workers/lab.ts": "the command dispatches to the processes",
-  "src/agent -> src/boot/site.ts": "types only: what the gateway and the boot server share",
+  "src/agent -> src/boot/site.ts": "what the gateway and the boot server share: the journal's entry",
   "src/temporal -> src/boot/site.ts": "types only: the site's link to its sessions",
 };
 

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { SessionLink, SiteBoot, SiteEntry } from "../boot/site.js";
+import { freshBoot, type SessionLink, type SiteBoot, type SiteEntry } from "../boot/site.js";
 import type { AgentTask, HelloRequest, HelloResponse } from "../domain/agent.js";
 import type { Target } from "../domain/target.js";
 import { agentTask } from "./agent-task.js";
@@ -120,21 +120,8 @@ export class Doorkeeper {
     if (entry.ledger.withdrawnAt !== null || entry.plan.image === null) {
       throw refusal(410, "The session has withdrawn this target; boot into your own system.");
     }
-    entry.boot = {
-      epoch: facts.epoch,
-      wasOff: entry.snapshot?.state.power === "Off",
-      nonces: [],
-      mediaSegment: "",
-      medium: null,
-      scriptFetchedAt: null,
-      kernelFetchedAt: null,
-      initrdFetchedAt: null,
-      bootId: null,
-      spentNonce: null,
-      helloAt: null,
-      revoked: false,
-      done: null,
-    };
+    // No media: it was published under a segment that nobody remembers.
+    entry.boot = freshBoot(facts.epoch, entry.snapshot?.state.power === "Off", "");
     entry.ledger.lastEpoch = Math.max(entry.ledger.lastEpoch, facts.epoch);
     return entry.boot;
   }

@@ -4,7 +4,14 @@ import type { SessionPlan } from "../domain/session.js";
 import type { BootSnapshot } from "../domain/snapshot.js";
 import { type Clock, iso } from "./clock.js";
 import type { Journal } from "./journal.js";
-import type { MintedNonce, SessionLink, SiteBoot, SiteEntry, SiteMedium } from "./site.js";
+import {
+  freshBoot,
+  type MintedNonce,
+  type SessionLink,
+  type SiteBoot,
+  type SiteEntry,
+  type SiteMedium,
+} from "./site.js";
 
 /** 192 bits that nobody guesses, in 32 characters that need no escaping anywhere. */
 export const unguessable = (): string => randomBytes(24).toString("base64url");
@@ -97,21 +104,7 @@ export class Entries {
       throw new TypeError("a session has a medium where it boots from one, and nowhere else");
     }
     if (entry.boot?.epoch === epoch) return entry.boot;
-    const boot: SiteBoot = {
-      epoch,
-      wasOff,
-      nonces: [],
-      mediaSegment: unguessable(),
-      medium: null,
-      scriptFetchedAt: null,
-      kernelFetchedAt: null,
-      initrdFetchedAt: null,
-      bootId: null,
-      spentNonce: null,
-      helloAt: null,
-      revoked: false,
-      done: null,
-    };
+    const boot = freshBoot(epoch, wasOff, unguessable());
     if (medium) {
       // Nobody asks for a nonce on this way: it is in the medium, once for the whole arming.
       const minted = { nonce: unguessable(), mintedAt: iso(this.#now()) };

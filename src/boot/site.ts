@@ -75,6 +75,23 @@ export interface SiteBoot {
   done: DoneRequest | null;
 }
 
+/** An arming before its first contact. */
+export const freshBoot = (epoch: number, wasOff: boolean, mediaSegment: string): SiteBoot => ({
+  epoch,
+  wasOff,
+  nonces: [],
+  mediaSegment,
+  medium: null,
+  scriptFetchedAt: null,
+  kernelFetchedAt: null,
+  initrdFetchedAt: null,
+  bootId: null,
+  spentNonce: null,
+  helloAt: null,
+  revoked: false,
+  done: null,
+});
+
 /**
  * What the site tells the session: implemented over Temporal by the worker, by a recorder in tests.
  * `hello`, `done` and `rebooted` are repeated with back-off until they resolve; they throw `PitstopError("notFound")`

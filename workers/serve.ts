@@ -12,6 +12,7 @@ import { TemporalDoor } from "../src/temporal/door.js";
 import { temporalLink } from "../src/temporal/link.js";
 import { startApiRole } from "./api.js";
 import { registerBuiltins } from "./builtins.js";
+import { watched } from "./effects.js";
 import { createLog } from "./log.js";
 import { cacheFolder, prepareBaseImage } from "./prepare.js";
 import { Watch } from "./progress.js";
@@ -43,7 +44,10 @@ export async function startServer(config: Config, say: (line: string) => void): 
   try {
     // The catalogue first: its lock refuses a second server on the same folder before anything else is touched.
     dataFolder(config);
-    const catalogue = await openCatalogue({ data: config.PITSTOP_DATA, databaseUrl: config.DATABASE_URL });
+    const catalogue = watched(
+      "catalogue",
+      await openCatalogue({ data: config.PITSTOP_DATA, databaseUrl: config.DATABASE_URL }),
+    );
     undo.push(() => catalogue.close());
     const base = await prepareBaseImage(say, config.PITSTOP_BASE_IMAGE).catch((error: unknown) => {
       say(`without the built-in image: ${messageOf(error)}`);
@@ -62,22 +66,25 @@ export async function startServer(config: Config, say: (line: string) => void): 
     await ensureSearchAttributes(temporal.connection, temporal.namespace);
     if (own) await ensureRetention(temporal.connection, temporal.namespace, RETENTION_DAYS);
 
-    const objects = openFileStore(dataFolder(config, "objects"));
+    const objects = watched("objects", openFileStore(dataFolder(config, "objects")));
     const events = new EventBus();
     const watch = new Watch(events);
     const door = new TemporalDoor(temporal.client, (script) => objects.put(Buffer.from(script, "utf8")));
-    const link = temporalLink(temporal.client, (entry, event) => {
-      if (event.what === "hello") watch.hello(entry.session, entry.target);
-      events.publish({
-        type: "session.progress",
-        session: entry.session,
-        target: entry.target,
-        what: event.what,
-        task: "task" in event ? event.task : null,
-        message: "message" in event ? event.message : "bytes" in event ? `${event.bytes} bytes of log` : "",
-        percent: "percent" in event ? event.percent : null,
-      });
-    });
+    const link = watched(
+      "link",
+      temporalLink(temporal.client, (entry, event) => {
+        if (event.what === "hello") watch.hello(entry.session, entry.target);
+        events.publish({
+          type: "session.progress",
+          session: entry.session,
+          target: entry.target,
+          what: event.what,
+          task: "task" in event ? event.task : null,
+          message: "message" in event ? event.message : "bytes" in event ? `${event.bytes} bytes of log` : "",
+          percent: "percent" in event ? event.percent : null,
+        });
+      }),
+    );
     const site = await startSiteRole({
       config,
       temporal,

@@ -7,6 +7,7 @@ import type { SessionRecord } from "../src/domain/record.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalConnections } from "../src/temporal/connect.js";
 import type { TemporalDoor } from "../src/temporal/door.js";
+import { watched } from "./effects.js";
 import { type RunningWorker, runWorker, workerOptions, workflowBundle } from "./temporal.js";
 
 /** Role `sessions`: decides what happens next, and keeps what happened. */
@@ -29,7 +30,7 @@ export async function startSessions(parts: {
     ...workerOptions(temporal.native, temporal.namespace),
     taskQueue: CENTRAL_QUEUE,
     workflowBundle: workflowBundle(),
-    activities: asActivities(activities, (message, facts) => log.error(facts, message)),
+    activities: asActivities(watched("activity", activities), (message, facts) => log.error(facts, message)),
     // A session in the cache costs about 0.3 MB; one that is not there is replayed when it next moves.
     maxCachedWorkflows: 600,
     maxConcurrentWorkflowTaskExecutions: 40,

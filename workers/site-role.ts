@@ -11,6 +11,7 @@ import { openControl } from "../src/control/open.js";
 import { siteQueue } from "../src/domain/ids.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalConnections } from "../src/temporal/connect.js";
+import { watched, watchedPool } from "./effects.js";
 import { type RunningSite, startSite } from "./start-site.js";
 import { runWorker, workerOptions } from "./temporal.js";
 
@@ -33,12 +34,14 @@ export async function startSiteRole(parts: {
   });
   // References are relative to the state folder, and lead nowhere else.
   const root = dataFolder(config);
-  const controls = new Controls((target) =>
-    openControl(target, {
+  const controls = new Controls(async (target) => {
+    const control = await openControl(target, {
       credentials: (ref) => resolveCredentials(ref, { root }),
       root,
-    }),
-  );
+      throughPool: (pool) => watchedPool(pool, target.name),
+    });
+    return watched("control", control, target.name);
+  });
   const activities = siteActivities({
     site: site.site,
     objects,
@@ -54,7 +57,7 @@ export async function startSiteRole(parts: {
   const worker = await runWorker({
     ...workerOptions(temporal.native, temporal.namespace),
     taskQueue: siteQueue(config.PITSTOP_SITE),
-    activities: asActivities(activities, (message, facts) => log.error(facts, message), onStart),
+    activities: asActivities(watched("activity", activities), (message, facts) => log.error(facts, message), onStart),
     // Waiting costs little, and must not starve a restore: a slot for every target that a site may have away at once.
     maxConcurrentActivityTaskExecutions: 2_000,
   });

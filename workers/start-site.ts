@@ -23,6 +23,7 @@ import type { Config } from "../src/config.js";
 import { ensureFolder } from "../src/stores/atomic.js";
 import type { SourceOptions } from "../src/stores/source.js";
 import type { ObjectStore } from "../src/stores/store.js";
+import { watched } from "./effects.js";
 
 /** 20 GiB: some hundred images, and less than the smallest disk that a server has. */
 const CACHE_BYTES = 20 * 1024 ** 3;
@@ -70,7 +71,7 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
   const { config, link, log } = options;
   const now = options.now ?? Date.now;
   const folder = await ensureFolder(join(config.PITSTOP_DATA, "site"));
-  const journal = await Journal.open(join(folder, "journal"));
+  const journal = watched("journal", await Journal.open(join(folder, "journal")));
   for (const file of journal.corrupt) log.error(file, "a journal file was corrupt and was moved aside; look at it");
 
   const names = siteNames([config.PITSTOP_SITE_URL, config.PITSTOP_SITE_TLS_URL, config.PITSTOP_SITE_BMC_URL]);
@@ -138,7 +139,7 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
     routes: (app) => {
       bootRoutes(app, boot);
       mediaRoutes(app, boot);
-      agentRoutes(app, gateway);
+      agentRoutes(app, watched("agent", gateway));
     },
   }).catch(async (error: unknown) => {
     // A listener that stays open would keep a process alive that has failed.

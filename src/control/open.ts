@@ -7,7 +7,7 @@ import type { Log } from "./log.js";
 import { RedfishClient } from "./redfish/client.js";
 import { Machine } from "./redfish/machine.js";
 import { RedfishControl } from "./redfish/redfish.js";
-import { Transport } from "./redfish/transport.js";
+import { type BmcPool, Transport } from "./redfish/transport.js";
 import { readTrust } from "./tls.js";
 
 export interface ControlDeps {
@@ -18,6 +18,8 @@ export interface ControlDeps {
   log?: Log;
   sleep?: (ms: number) => Promise<unknown>;
   now?: () => number;
+  /** Stands between the control and its connections to the BMC. */
+  throughPool?: (pool: BmcPool) => BmcPool;
 }
 
 /**
@@ -37,6 +39,7 @@ export async function openControl(target: Target, deps: ControlDeps): Promise<Ta
   const transport = new Transport({
     origin: originOf(target.name, url, tls.insecure === true),
     trust: await readTrust(tls, deps.root ?? process.cwd()),
+    ...(deps.throughPool ? { throughPool: deps.throughPool } : {}),
     ...options,
   });
   const client = new RedfishClient({

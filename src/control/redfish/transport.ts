@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Pool } from "undici";
+import { type Dispatcher, Pool } from "undici";
 import { PitstopError } from "../../domain/errors.js";
 import { isObject, parseJson } from "../json.js";
 import { type Log, silent } from "../log.js";
@@ -32,12 +32,26 @@ export interface BmcRequest {
   again: "lost" | "busy" | "never";
 }
 
+/** The connections to one BMC; undici's pool. */
+export type BmcPool = {
+  request(options: {
+    method: BmcRequest["method"];
+    path: string;
+    headers: Record<string, string>;
+    body: string | null;
+    signal: AbortSignal;
+  }): Promise<Pick<Dispatcher.ResponseData, "statusCode" | "headers" | "body">>;
+  destroy(): Promise<void>;
+};
+
 export interface TransportOptions {
   /** Scheme, host and port. */
   origin: string;
   trust: Trust;
   log?: Log;
   sleep?: (ms: number) => Promise<unknown>;
+  /** Stands between the transport and its connections. */
+  throughPool?: (pool: BmcPool) => BmcPool;
 }
 
 /**
@@ -49,7 +63,7 @@ export class Transport {
   readonly host: string;
   /** Requests sent so far, repeats included. */
   sent = 0;
-  private readonly pool: Pool;
+  private readonly pool: BmcPool;
   private readonly log: Log;
   private readonly sleep: (ms: number) => Promise<unknown>;
 
@@ -59,13 +73,14 @@ export class Transport {
     this.host = url.host;
     this.log = options.log ?? silent;
     this.sleep = options.sleep ?? ((ms) => delay(ms));
-    this.pool = new Pool(this.origin, {
+    const pool: BmcPool = new Pool(this.origin, {
       connect: trustedConnector(options.trust, CONNECT_MS),
       connections: CONNECTIONS,
       headersTimeout: HEADERS_MS,
       bodyTimeout: BODY_MS,
       maxResponseSize: MAX_BODY_BYTES,
     });
+    this.pool = options.throughPool?.(pool) ?? pool;
   }
 
   /** The path of a link that a BMC gave. A link to anywhere else is refused: it would carry the session's token there. */

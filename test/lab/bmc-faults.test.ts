@@ -115,3 +115,32 @@ test("a fault that does not exist is refused in one sentence", async () => {
   expect(() => bmc.bmc.faults.inject(wrong)).toThrow(/The fault is not usable/);
   expect((await bmc.ask("POST", RESET, { body: { ResetType: "On", Force: true } })).status).toBe(400);
 });
+
+test("after: so many pass before the fault begins", async () => {
+  await start({ fault: "status", status: 503, after: 2, times: 1 });
+  const statuses = [];
+  for (let i = 0; i < 4; i++) statuses.push((await bmc.ask("GET", SYSTEM)).status);
+  expect(statuses).toEqual([200, 200, 503, 200]);
+});
+
+test("status, done: the refusal comes after the request took effect", async () => {
+  await start({ fault: "status", status: 400, done: true, match: { method: "PATCH" }, times: 1 });
+  const patch = { Boot: { BootSourceOverrideEnabled: "Once", BootSourceOverrideTarget: "Pxe" } };
+  expect((await bmc.ask("PATCH", SYSTEM, { body: patch })).status).toBe(400);
+  expect((await bmc.ask("GET", SYSTEM)).json.Boot).toMatchObject({ BootSourceOverrideEnabled: "Once" });
+});
+
+test("ignored-write: it is answered as done, and nothing of it happens", async () => {
+  await start({ fault: "ignored-write", times: 1 });
+  const patch = { Boot: { BootSourceOverrideEnabled: "Once", BootSourceOverrideTarget: "Pxe" } };
+  expect((await bmc.ask("PATCH", SYSTEM, { body: patch })).status).toBe(204);
+  expect((await bmc.ask("GET", SYSTEM)).json.Boot).toMatchObject({ BootSourceOverrideEnabled: "Disabled" });
+});
+
+test("stale-read: shows what was so before, so many times", async () => {
+  await start({ fault: "stale-read", after: 1, times: 1 });
+  await bmc.ask("GET", SYSTEM);
+  await bmc.reset("On");
+  const power = async () => (await bmc.ask("GET", SYSTEM)).json.PowerState;
+  expect([await power(), await power()]).toEqual(["Off", "On"]);
+});

@@ -46,7 +46,8 @@ export class RedfishService {
       if (faults.endsSessions({ method, path })) sessions.closeAll();
       const interception = await faults.intercept({ method, path });
       if (interception && "answer" in interception) {
-        const { answer, retryAfterSeconds } = interception;
+        const { answer, done, retryAfterSeconds } = interception;
+        if (done) await this.#answer(request, method, path, url.searchParams);
         const headers = retryAfterSeconds === undefined ? {} : { "Retry-After": String(retryAfterSeconds) };
         throw new RedfishError(answer, faultInfos(answer), headers);
       }

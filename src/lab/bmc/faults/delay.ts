@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { Fault } from "./fault.js";
-import { countdown, Match, matches, Times } from "./match.js";
+import { After, countdown, Match, matches, Times } from "./match.js";
 
 /** Answers late: at most ten minutes, longer than any client waits. */
 export const DelayFault = z.strictObject({
@@ -9,10 +9,11 @@ export const DelayFault = z.strictObject({
   ms: z.number().int().min(1).max(600_000),
   match: Match.optional(),
   times: Times,
+  after: After,
 });
 
 export function delayFault(spec: z.infer<typeof DelayFault>): Fault {
-  const left = countdown(spec.times);
+  const left = countdown(spec.times, spec.after);
   return {
     intercept: async (seen) => {
       // Unreferenced: a lab that is closed does not wait for a client that nobody answers any more.

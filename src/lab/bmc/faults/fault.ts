@@ -1,9 +1,9 @@
 import type { Seen } from "./match.js";
 
-/** What a fault does with a request before the service sees it. */
+/** What a fault does with a request before the service sees it. `done`: the request takes effect all the same. */
 export type Interception =
-  | { answer: number; retryAfterSeconds?: number }
-  /** The socket is closed without an answer. `done`: the request takes effect all the same. */
+  | { answer: number; done: boolean; retryAfterSeconds?: number }
+  /** The socket is closed without an answer. */
   | { drop: true; done: boolean };
 
 export type JsonObject = Record<string, unknown>;

@@ -5,11 +5,13 @@ import { DropFault, dropFault } from "./drop.js";
 import { EtagFault, etagFault } from "./etag.js";
 import type { Fault, Interception, JsonObject } from "./fault.js";
 import { IgnoredOverrideFault, ignoredOverrideFault } from "./ignored-override.js";
+import { IgnoredWriteFault, ignoredWriteFault } from "./ignored-write.js";
 import { LostResetFault, lostResetFault } from "./lost-reset.js";
 import { LyingPowerFault, lyingPowerFault } from "./lying-power.js";
 import type { Seen } from "./match.js";
 import { SessionExpiryFault, sessionExpiryFault } from "./session-expiry.js";
 import { SettingsObjectFault, settingsObjectFault } from "./settings-object.js";
+import { StaleReadFault, staleReadFault } from "./stale-read.js";
 import { StatusFault, statusFault } from "./status.js";
 import { StickyMediaFault, stickyMediaFault } from "./sticky-media.js";
 
@@ -19,10 +21,12 @@ export const FaultSpec = z.discriminatedUnion("fault", [
   DropFault,
   EtagFault,
   IgnoredOverrideFault,
+  IgnoredWriteFault,
   LostResetFault,
   LyingPowerFault,
   SessionExpiryFault,
   SettingsObjectFault,
+  StaleReadFault,
   StatusFault,
   StickyMediaFault,
 ]);
@@ -38,6 +42,8 @@ function makeFault(spec: z.output<typeof FaultSpec>): Fault {
       return etagFault(spec);
     case "ignored-override":
       return ignoredOverrideFault(spec);
+    case "ignored-write":
+      return ignoredWriteFault(spec);
     case "lost-reset":
       return lostResetFault(spec);
     case "lying-power":
@@ -46,6 +52,8 @@ function makeFault(spec: z.output<typeof FaultSpec>): Fault {
       return sessionExpiryFault(spec);
     case "settings-object":
       return settingsObjectFault();
+    case "stale-read":
+      return staleReadFault(spec);
     case "status":
       return statusFault(spec);
     case "sticky-media":

@@ -10,6 +10,8 @@ export type Match = z.infer<typeof Match>;
 
 /** The fault is over after so many times. */
 export const Times = z.number().int().min(1).max(1_000_000).optional();
+/** The fault lets so many pass before its first time: the third Reset, the tenth reading. */
+export const After = z.number().int().min(0).max(1_000_000).optional();
 
 export interface Seen {
   method: string;
@@ -21,8 +23,15 @@ export function matches(match: Match | undefined, seen: Seen): boolean {
   return match?.path === undefined || seen.path.includes(match.path);
 }
 
-/** Counts down from `times`; says whether there was one left. */
-export function countdown(times: number | undefined): () => boolean {
+/** Lets `after` pass, then counts down from `times`; says whether there was one left. */
+export function countdown(times: number | undefined, after = 0): () => boolean {
+  let pass = after;
   let left = times ?? Number.POSITIVE_INFINITY;
-  return () => left > 0 && left-- > 0;
+  return () => {
+    if (pass > 0) {
+      pass -= 1;
+      return false;
+    }
+    return left > 0 && left-- > 0;
+  };
 }

@@ -92,17 +92,33 @@ export class Operations {
     return (await prepareBaseImage(() => undefined)).kernel;
   }
 
+  /** PITSTOP_DATA. */
+  get data(): string {
+    return this.#config.PITSTOP_DATA;
+  }
+
+  /** How the server reaches Temporal. */
+  get temporal(): RunningServer["temporal"] {
+    return this.#server.temporal;
+  }
+
   /** A lab of this one machine, whose target is applied. One machine runs at a time: the one before is switched off. */
   async machine(config: MachineConfig): Promise<RunningMachine> {
+    const lab = await this.machines([config]);
+    const [document] = lab.targetDocuments();
+    if (!document) throw new Error("the lab has no machine");
+    const folder = join(this.#config.PITSTOP_DATA, "lab", "machines", config.name, "machine");
+    return new RunningMachine(lab.target(config.name), document, folder);
+  }
+
+  /** A lab of these machines, whose targets are applied. The lab before is switched off. */
+  async machines(configs: MachineConfig[]): Promise<Lab> {
     await this.#lab?.close();
     const { openLab } = await built("workers/lab.js");
     const siteUrl = `http://127.0.0.1:${this.#config.PITSTOP_SITE_LISTEN.port}`;
-    this.#lab = await openLab(this.#config, { machines: [config] }, siteUrl);
-    const [document] = this.#lab.targetDocuments();
-    if (!document) throw new Error("the lab has no machine");
-    await this.apply(document);
-    const folder = join(this.#config.PITSTOP_DATA, "lab", "machines", config.name, "machine");
-    return new RunningMachine(this.#lab.target(config.name), document, folder);
+    this.#lab = await openLab(this.#config, { machines: configs }, siteUrl);
+    await this.apply(...this.#lab.targetDocuments());
+    return this.#lab;
   }
 
   /** Starts a session and follows it to its end, or to where it waits for a person. */

@@ -5,6 +5,7 @@ import type { TaskResult } from "../src/domain/session.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { CentralActivities } from "./contract.js";
 import { planCampaign, planSession } from "./plan.js";
+import { settledBy } from "./reconciler.js";
 
 export interface CentralDeps {
   catalogue: Catalogue;
@@ -35,7 +36,14 @@ export function centralActivities({ catalogue, objects, watch, isBusy }: Central
       watch(whole);
     },
 
-    closeSnapshot: ({ target }) => catalogue.closeSnapshot(target),
+    async closeSnapshot({ target, session, by }) {
+      await catalogue.closeSnapshot(target, session);
+      const lost = session === by.session ? null : await catalogue.getRecord(session);
+      if (!lost || lost.endedAt !== null) return;
+      const settled = settledBy(lost, by);
+      await catalogue.putRecord(settled);
+      watch(settled);
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 /** The activities' types, for the workflows. Names say the state that each ensures; each survives being run twice. */
 
+import type { Ending } from "../src/domain/ids.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type {
   BootDiagnosis,
@@ -26,8 +27,15 @@ export interface CentralActivities {
   keepSnapshot(input: { snapshot: BootSnapshot }): Promise<BootSnapshot>;
   /** Ensures that the record in the catalogue says this, with findings resolved from the store; tells the watchers. */
   recordSession(input: { record: Omit<SessionRecord, "findings"> }): Promise<void>;
-  /** The session has ended: closes the catalogue's snapshot. */
-  closeSnapshot(input: { target: string }): Promise<void>;
+  /**
+   * The target is home, or was released: the catalogue's snapshot is closed, if it is the one that `session` took. Where
+   * that is another session, which was lost, its record says how it ended.
+   */
+  closeSnapshot(input: {
+    target: string;
+    session: string;
+    by: { session: string; ending: Ending | null };
+  }): Promise<void>;
 }
 
 /** Each result carries what was done to the power and how many requests that took, for the record. */

@@ -13,6 +13,7 @@ import {
   SessionPlan,
   SessionRequest,
 } from "../src/domain/session.js";
+import type { BootSnapshot } from "../src/domain/snapshot.js";
 import type { Target } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
 
@@ -32,7 +33,7 @@ export interface PlanInput {
 export async function planSession(catalogue: Catalogue, objects: ObjectStore, input: PlanInput): Promise<SessionPlan> {
   const request = parseRequest(input.request);
   const target = await mustHave(catalogue, "Target", request.target, "targets");
-  const adopted = await catalogue.openSnapshot(target.name);
+  const adopted = (await catalogue.openSnapshot(target.name)) ?? keptOf(request);
   const base = {
     session: input.session,
     workflowId: input.workflowId,
@@ -78,6 +79,13 @@ export async function planSession(catalogue: Catalogue, objects: ObjectStore, in
     grade,
     limits: limitsOf(target, action),
   });
+}
+
+/** What a site kept of the target, and of no other. */
+function keptOf({ target, kept, restoreOnly }: z.output<typeof SessionRequest>): BootSnapshot | null {
+  if (!kept) return null;
+  if (restoreOnly && kept.target === target) return kept;
+  throw new PitstopError("invalid", `A kept boot snapshot is for restoreOnly, and of the same target; leave it out.`);
 }
 
 /** The script goes to the store; the history keeps its digest. */

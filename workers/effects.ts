@@ -24,6 +24,7 @@ export const READS = {
   control: ["identify", "readState", "power", "bootProgress", "usage"],
   journal: ["get", "all", "put"],
   link: ["isAlive", "progress"],
+  fates: ["held", "of"],
   catalogue: ["get", "list", "openSnapshot", "openSnapshots", "getRecord", "listRecords", "ping", "close"],
   objects: ["get", "has"],
   agent: ["authenticate", "told", "answer", "progress"],

@@ -1,13 +1,16 @@
 import type { Logger } from "pino";
 import { asActivities } from "../activities/activity.js";
 import { centralActivities } from "../activities/central.js";
+import { catalogueReconciler } from "../activities/reconciler.js";
 import type { Catalogue } from "../src/catalogue/catalogue.js";
 import { CENTRAL_QUEUE } from "../src/domain/ids.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalConnections } from "../src/temporal/connect.js";
 import type { TemporalDoor } from "../src/temporal/door.js";
+import { sessionFates } from "../src/temporal/fates.js";
 import { watched } from "./effects.js";
+import { reconcileInRounds } from "./rounds.js";
 import { type RunningWorker, runWorker, workerOptions, workflowBundle } from "./temporal.js";
 
 /** Role `sessions`: decides what happens next, and keeps what happened. */
@@ -26,7 +29,7 @@ export async function startSessions(parts: {
     watch,
     isBusy: async (target) => (await door.openSession(target)) !== null,
   });
-  return await runWorker({
+  const worker = await runWorker({
     ...workerOptions(temporal.native, temporal.namespace),
     taskQueue: CENTRAL_QUEUE,
     workflowBundle: workflowBundle(),
@@ -37,4 +40,19 @@ export async function startSessions(parts: {
     maxConcurrentLocalActivityExecutions: 40,
     maxConcurrentActivityTaskExecutions: 100,
   });
+  const warn = (message: string, facts: object) => log.warn(facts, message);
+  const reconciler = catalogueReconciler({
+    catalogue,
+    fates: watched("fates", sessionFates(temporal)),
+    watch,
+    log: warn,
+  });
+  const endRounds = reconcileInRounds(reconciler, warn);
+  return {
+    failed: worker.failed,
+    stop: async () => {
+      await endRounds();
+      await worker.stop();
+    },
+  };
 }

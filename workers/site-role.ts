@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { asActivities } from "../activities/activity.js";
 import { Controls } from "../activities/controls.js";
 import { watchHomes } from "../activities/home-watch.js";
+import { siteReconciler } from "../activities/reconciler.js";
 import { siteActivities } from "../activities/site.js";
 import type { SessionLink } from "../src/boot/site.js";
 import { type Config, dataFolder } from "../src/config.js";
@@ -11,7 +12,9 @@ import { openControl } from "../src/control/open.js";
 import { siteQueue } from "../src/domain/ids.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalConnections } from "../src/temporal/connect.js";
+import { sessionFates } from "../src/temporal/fates.js";
 import { watched, watchedPool } from "./effects.js";
+import { reconcileInRounds } from "./rounds.js";
 import { type RunningSite, startSite } from "./start-site.js";
 import { runWorker, workerOptions } from "./temporal.js";
 
@@ -61,11 +64,17 @@ export async function startSiteRole(parts: {
     // Waiting costs little, and must not starve a restore: a slot for every target that a site may have away at once.
     maxConcurrentActivityTaskExecutions: 2_000,
   });
+  const warn = (message: string, facts: object) => log.warn(facts, message);
+  const endRounds = reconcileInRounds(
+    siteReconciler({ site: site.site, fates: watched("fates", sessionFates(temporal)), log: warn }),
+    warn,
+  );
   return {
     ...site,
     failed: worker.failed,
     close: async () => {
       unwatch();
+      await endRounds();
       // The gateway first: its open offers then end as unreachable and are offered again. A worker that stops would
       // cancel them, and a cancelled task is stopped in the image.
       await site.close();

@@ -217,9 +217,14 @@ async function close(ctx: SessionContext): Promise<SessionSummary> {
   const target = plan.target.name;
   if (log.captured) {
     // A catalogue that is away must not fail a session whose target is home.
+    const closing = {
+      target,
+      session: log.snapshot?.session ?? log.session,
+      by: { session: log.session, ending: log.ending },
+    };
     await central
-      .closeSnapshot({ target })
-      .catch(() => patient.closeSnapshot({ target }))
+      .closeSnapshot(closing)
+      .catch(() => patient.closeSnapshot(closing))
       .catch((error: Error) => log.notes.push(`The catalogue's boot snapshot stays open: ${failureOf(error).message}`));
   }
   // A campaign has the ending from this workflow's result.

@@ -18,8 +18,11 @@ export interface Catalogue {
   keepSnapshot(snapshot: BootSnapshot): Promise<BootSnapshot>;
   openSnapshot(target: string): Promise<BootSnapshot | null>;
   openSnapshots(): Promise<BootSnapshot[]>;
-  /** Ends the snapshot: the session that owned it (or adopted it) has proved the target home, or a person released it. */
-  closeSnapshot(target: string): Promise<void>;
+  /**
+   * Ends the snapshot that `session` took: it, or one that adopted it, has proved the target home, or a person released
+   * it. A later session's snapshot stays: a repeated call that comes late must not close that.
+   */
+  closeSnapshot(target: string, session: string): Promise<void>;
 
   /** Inserts or replaces by session id. */
   putRecord(record: SessionRecord): Promise<void>;

@@ -28,8 +28,8 @@ export async function openSnapshots(sql: Sql): Promise<BootSnapshot[]> {
   return rows.map((row) => row.snapshot);
 }
 
-export async function closeSnapshot(sql: Sql, target: string): Promise<void> {
-  await sql.query("delete from snapshots where target = $1", [target]);
+export async function closeSnapshot(sql: Sql, target: string, session: string): Promise<void> {
+  await sql.query("delete from snapshots where target = $1 and session = $2", [target, session]);
 }
 
 /** A late write of a session that has ended meanwhile (a timed-out attempt's) does not open its record again. */

@@ -60,8 +60,8 @@ class SqlCatalogue implements Catalogue {
   openSnapshots() {
     return sessions.openSnapshots(this.#db);
   }
-  closeSnapshot(target: string) {
-    return sessions.closeSnapshot(this.#db, target);
+  closeSnapshot(target: string, session: string) {
+    return sessions.closeSnapshot(this.#db, target, session);
   }
 
   putRecord(record: SessionRecord) {

@@ -17,6 +17,8 @@ export const SessionRequest = z.strictObject({
   campaign: z.string().max(256).optional(),
   /** Adopts the open snapshot of a lost session and only brings the target home. */
   restoreOnly: z.boolean().default(false),
+  /** With `restoreOnly`: the snapshot that a site's journal kept of a lost session, for a catalogue that has lost it. */
+  kept: BootSnapshot.optional(),
 });
 export type SessionRequest = z.input<typeof SessionRequest>;
 

@@ -8,14 +8,14 @@ import {
   WorkflowUpdateFailedError,
 } from "@temporalio/client";
 import { ApplicationFailure } from "@temporalio/common";
-import { ACTION, PHASE, TARGET } from "../../workflows/attributes.js";
+import { ACTION } from "../../workflows/attributes.js";
 import type { maintenanceCampaign } from "../../workflows/maintenanceCampaign.js";
-import type { maintenanceSession } from "../../workflows/maintenanceSession.js";
 import type { Task } from "../domain/action.js";
 import { ERROR_CODES, type ErrorCode, messageOf, PitstopError } from "../domain/errors.js";
 import { CENTRAL_QUEUE, sessionWorkflowId } from "../domain/ids.js";
 import type { ByPerson, CampaignRequest, SessionRequest, SessionStatus } from "../domain/session.js";
 import { plannedTask, type SuppliedTask } from "../domain/session.js";
+import { launchSession } from "./launch.js";
 
 /** An update is answered by a worker; without one in this time the caller is told that nobody works. */
 const UPDATE_TIMEOUT_MS = 15_000;
@@ -51,18 +51,7 @@ export class TemporalDoor {
   async startSession(request: SessionRequest, waitMs = ENDING_MS): Promise<{ workflowId: string; session: string }> {
     const workflowId = sessionWorkflowId(request.target);
     try {
-      const handle = await this.client.workflow.start<typeof maintenanceSession>("maintenanceSession", {
-        workflowId,
-        taskQueue: CENTRAL_QUEUE,
-        args: [request],
-        staticSummary: `${request.action ?? "restore only"} on ${request.target}`.slice(0, 200),
-        typedSearchAttributes: [
-          { key: TARGET, value: request.target },
-          { key: PHASE, value: "planning" },
-          ...(request.action ? [{ key: ACTION, value: request.action }] : []),
-        ],
-      });
-      return { workflowId, session: handle.firstExecutionRunId };
+      return { workflowId, session: await launchSession(this.client, request) };
     } catch (error) {
       if (error instanceof WorkflowExecutionAlreadyStartedError) {
         // Whoever has just read that the last session ended must not find the target busy.

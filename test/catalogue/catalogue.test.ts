@@ -120,7 +120,7 @@ describe.each(["PGlite", "PostgreSQL server"])("the catalogue on a %s", (kind) =
       await catalogue.apply(target("a", 1));
       await catalogue.keepSnapshot(snapshot("a", "s1"));
       await expect(catalogue.delete("Target", "a")).rejects.toMatchObject({ code: "busy" });
-      await catalogue.closeSnapshot("a");
+      await catalogue.closeSnapshot("a", "s1");
       await catalogue.delete("Target", "a");
       await expect(catalogue.delete("Target", "a")).rejects.toMatchObject({ code: "notFound" });
     });
@@ -141,8 +141,10 @@ describe.each(["PGlite", "PostgreSQL server"])("the catalogue on a %s", (kind) =
       );
       expect(many.map((s) => s.session)).toEqual(Array.from({ length: 10 }, () => "s1"));
       expect(await catalogue.openSnapshots()).toEqual([snapshot("a", "s1")]);
-      await catalogue.closeSnapshot("a");
-      await catalogue.closeSnapshot("a");
+      await catalogue.closeSnapshot("a", "t1");
+      expect(await catalogue.openSnapshots()).toHaveLength(1);
+      await catalogue.closeSnapshot("a", "s1");
+      await catalogue.closeSnapshot("a", "s1");
       expect(await catalogue.openSnapshot("a")).toBeNull();
       expect((await catalogue.keepSnapshot(snapshot("a", "s2"))).session).toBe("s2");
     });

@@ -97,7 +97,9 @@ export class FakeWorld {
         this.records.push(record);
         await this.onRecord(record);
       },
-      closeSnapshot: async ({ target }) => void this.snapshots.delete(target),
+      closeSnapshot: async ({ target, session }) => {
+        if (this.snapshots.get(target)?.session === session) this.snapshots.delete(target);
+      },
     };
   }
 

@@ -1,0 +1,62 @@
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from "@temporalio/client";
+import type { Fate, SessionFates } from "../domain/fates.js";
+import { sessionWorkflowId } from "../domain/ids.js";
+import type { SessionSummary } from "../domain/session.js";
+import { ensureSearchAttributes } from "./attributes.js";
+import type { TemporalConnections } from "./connect.js";
+import { launchSession } from "./launch.js";
+
+const HELD = "WorkflowType = 'maintenanceSession' AND ExecutionStatus = 'Running'";
+const LOCK = sessionWorkflowId("");
+
+/** The fates of sessions, by Temporal itself. */
+export function sessionFates({ client, connection, namespace }: TemporalConnections): SessionFates {
+  return {
+    async held() {
+      // A server that lost its database has lost these as well, and without them no session can take a step.
+      await ensureSearchAttributes(connection, namespace);
+      const targets = new Set<string>();
+      for await (const { workflowId } of client.workflow.list({ query: HELD, pageSize: 1000 })) {
+        if (workflowId.startsWith(LOCK)) targets.add(workflowId.slice(LOCK.length));
+      }
+      return targets;
+    },
+
+    async of(target, session) {
+      const newest = await describe(target);
+      if (newest?.first === session) return await fateOf(newest);
+      // Another session came after it, or there was a reset: the run whose id the session has says what became of it.
+      const first = await describe(target, session);
+      return first ? await fateOf(first) : { is: "lost", how: "is not known to the Temporal server any more" };
+    },
+
+    async bringHome(target, kept) {
+      try {
+        const request = { target, restoreOnly: true, requestedBy: "the reconciler", ...(kept ? { kept } : {}) };
+        return await launchSession(client, request);
+      } catch (error) {
+        if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
+        throw error;
+      }
+    },
+  };
+
+  async function describe(target: string, runId?: string) {
+    try {
+      const handle = client.workflow.getHandle(sessionWorkflowId(target), runId);
+      const description = await handle.describe();
+      const first = description.raw.workflowExecutionInfo?.firstRunId ?? description.runId;
+      return { first, status: description.status.name, target, runId: description.runId };
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return null;
+      throw error;
+    }
+  }
+
+  async function fateOf(run: { status: string; target: string; runId: string }): Promise<Fate> {
+    if (run.status === "RUNNING") return { is: "running" };
+    if (run.status !== "COMPLETED") return { is: "lost", how: `was ended from outside (${run.status.toLowerCase()})` };
+    const handle = client.workflow.getHandle(sessionWorkflowId(run.target), run.runId);
+    return { is: "ended", summary: (await handle.result()) as SessionSummary };
+  }
+}

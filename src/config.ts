@@ -20,6 +20,16 @@ const Origin = z
   .regex(/^https?:\/\/[^/\s]+\/?$/, "give an origin such as http://10.0.2.2:8481, without a path")
   .transform((text) => text.replace(/\/$/, ""));
 
+/** What one process of the program does: people's and programs' door, the decisions, and what is near the targets. */
+export const ROLES = ["api", "sessions", "site"] as const;
+export type Role = (typeof ROLES)[number];
+
+const Roles = z
+  .string()
+  .transform((text) => text.split(",").map((role) => role.trim()))
+  .pipe(z.array(z.enum(ROLES, `name roles of ${ROLES.join(", ")}, with commas between them`)).min(1))
+  .transform((roles) => ROLES.filter((role) => roles.includes(role)));
+
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 
 /**
@@ -53,6 +63,8 @@ const Settings = z.object({
     .string()
     .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, "a site's name is lower-case letters, digits, '-' and '.'")
     .default("default"),
+  /** Which roles this process has. */
+  PITSTOP_ROLES: Roles.prefault(ROLES.join(",")),
   /** The variant of the base image that is built and registered: `cloud` for virtual machines, `generic` for servers. */
   PITSTOP_BASE_IMAGE: z.enum(["cloud", "generic"]).default("cloud"),
   PITSTOP_LOG_LEVEL: z.enum(LOG_LEVELS, `it is ${LOG_LEVELS.join(", ")}`).default("info"),

@@ -1,5 +1,6 @@
 import type { SiteActivities } from "../activities/contract.js";
 import type { EventBus } from "../src/api/events.js";
+import type { SiteEntry, SiteProgress } from "../src/boot/site.js";
 import type { Phase } from "../src/domain/ids.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type { PhaseTime, SessionPlan } from "../src/domain/session.js";
@@ -38,6 +39,20 @@ export class Watch {
     const leaves = name === "ensureOff" ? running === "home" : name === "ensureOn" && typeof epoch === "number";
     const phase = leaves ? "rebooting" : PHASE_OF[name as keyof SiteActivities];
     if (phase) this.#enters(plan.session, plan.target.name, phase);
+  }
+
+  /** What a site has seen of a boot, or heard of its agent. */
+  progressed({ session, target }: Pick<SiteEntry, "session" | "target">, event: SiteProgress): void {
+    if (event.what === "hello") this.hello(session, target);
+    this.events.publish({
+      type: "session.progress",
+      session,
+      target,
+      what: event.what,
+      task: "task" in event ? event.task : null,
+      message: "message" in event ? event.message : "bytes" in event ? `${event.bytes} bytes of log` : "",
+      percent: "percent" in event ? event.percent : null,
+    });
   }
 
   /** An image made contact: work without an activity of its own, as in passive mode, begins with it. */

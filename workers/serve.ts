@@ -1,8 +1,12 @@
 import { join } from "node:path";
+import type { Logger } from "pino";
 import { EventBus } from "../src/api/events.js";
+import type { Catalogue } from "../src/catalogue/catalogue.js";
+import { takeLock } from "../src/catalogue/lock.js";
 import { openCatalogue } from "../src/catalogue/sql-catalogue.js";
-import { type Config, dataFolder } from "../src/config.js";
+import { type Config, dataFolder, ROLES, type Role } from "../src/config.js";
 import { messageOf } from "../src/domain/errors.js";
+import type { SessionRecord } from "../src/domain/record.js";
 import { openFileStore } from "../src/stores/file-store.js";
 import { ensureRetention, ensureSearchAttributes } from "../src/temporal/attributes.js";
 import { findTemporal } from "../src/temporal/binary.js";
@@ -16,6 +20,7 @@ import { watched } from "./effects.js";
 import { createLog } from "./log.js";
 import { cacheFolder, prepareBaseImage } from "./prepare.js";
 import { Watch } from "./progress.js";
+import { refuseUnfitRoles } from "./roles.js";
 import { startSessions } from "./sessions.js";
 import { startSiteRole } from "./site-role.js";
 import { installRuntime } from "./temporal.js";
@@ -23,100 +28,114 @@ import { installRuntime } from "./temporal.js";
 /** Days that a dev server of ours keeps closed sessions readable. */
 const RETENTION_DAYS = 30;
 
-export interface RunningServer {
-  api: string;
-  token: string;
+/** A process with the roles that it was given; what belongs to another role is null. */
+export interface RunningRoles {
+  api: { url: string; token: string } | null;
   temporal: { address: string; namespace: string; uiUrl: string | null };
-  site: { url: string; tlsUrl: string };
-  /** Rejects when a part of the server fails for good. */
+  site: { url: string; tlsUrl: string } | null;
+  /** Rejects when a part of the process fails for good. */
   failed: Promise<never>;
   close(): Promise<void>;
 }
 
-/** Starts the operations server with all its roles. `say` gets one line for each step that takes time. */
+/** The operations server whole. */
+export interface RunningServer extends Omit<RunningRoles, "api" | "site"> {
+  api: string;
+  token: string;
+  site: { url: string; tlsUrl: string };
+}
+
+/** Starts the operations server with all its roles, whatever the settings say. */
 export async function startServer(config: Config, say: (line: string) => void): Promise<RunningServer> {
+  const { api, site, ...rest } = await startRoles({ ...config, PITSTOP_ROLES: [...ROLES] }, say);
+  if (!api || !site) throw new TypeError("a server with all roles has each of them");
+  return { ...rest, site, api: api.url, token: api.token };
+}
+
+/** Starts the roles that the settings name, in one process. `say` gets one line for each step that takes time. */
+export async function startRoles(config: Config, say: (line: string) => void): Promise<RunningRoles> {
   const log = createLog(config.PITSTOP_LOG_LEVEL);
+  const has = (role: Role) => config.PITSTOP_ROLES.includes(role);
   const undo: (() => Promise<unknown>)[] = [installRuntime(log)];
   const close = async () => {
     for (const step of undo.splice(0).reverse())
       await step().catch((error: unknown) => log.warn({ error: messageOf(error) }, "a part did not close"));
   };
   try {
-    // The catalogue first: its lock refuses a second server on the same folder before anything else is touched.
     dataFolder(config);
-    const catalogue = watched(
-      "catalogue",
-      await openCatalogue({ data: config.PITSTOP_DATA, databaseUrl: config.DATABASE_URL }),
-    );
-    undo.push(() => catalogue.close());
-    const base = await prepareBaseImage(say, config.PITSTOP_BASE_IMAGE).catch((error: unknown) => {
-      say(`without the built-in image: ${messageOf(error)}`);
-      return null;
-    });
-    await registerBuiltins(catalogue, config.PITSTOP_DATA, base);
-
-    const own = configuredAddress()
-      ? null
-      : await ownTemporal(config, say, (message, facts) => log.warn(facts, message));
-    if (own) undo.push(() => own.stop());
-    const where = configuredAddress() ?? own;
-    if (!where) throw new Error("no Temporal server");
-    const temporal = await connectTemporal(where);
-    undo.push(() => temporal.close());
-    await ensureSearchAttributes(temporal.connection, temporal.namespace);
-    if (own) await ensureRetention(temporal.connection, temporal.namespace, RETENTION_DAYS);
+    refuseUnfitRoles(config, configuredAddress() !== null);
+    // The catalogue first: its lock refuses a second server on the same folder before anything else is touched.
+    const catalogue = has("api") || has("sessions") ? await readyCatalogue(config, say, undo) : null;
+    const { temporal, where, uiUrl } = await readyTemporal(config, say, log, undo);
 
     const objects = watched("objects", openFileStore(dataFolder(config, "objects")));
     const events = new EventBus();
     const watch = new Watch(events);
     const door = new TemporalDoor(temporal.client, (script) => objects.put(Buffer.from(script, "utf8")));
-    const link = watched(
-      "link",
-      temporalLink(temporal.client, (entry, event) => {
-        if (event.what === "hello") watch.hello(entry.session, entry.target);
-        events.publish({
-          type: "session.progress",
-          session: entry.session,
-          target: entry.target,
-          what: event.what,
-          task: "task" in event ? event.task : null,
-          message: "message" in event ? event.message : "bytes" in event ? `${event.bytes} bytes of log` : "",
-          percent: "percent" in event ? event.percent : null,
-        });
-      }),
-    );
-    const site = await startSiteRole({
-      config,
-      temporal,
-      objects,
-      link,
-      onStart: (name, input) => watch.begins(name, input),
-      log,
-    });
-    undo.push(() => site.close());
-    const sessions = await startSessions({
-      temporal,
-      catalogue,
-      objects,
-      door,
-      watch: (record) => watch.recorded(record),
-      log,
-    });
-    undo.push(() => sessions.stop());
-    const api = await startApiRole({ config, catalogue, objects, door, events, log });
-    undo.push(() => api.close());
-    return {
-      api: api.url,
-      token: api.token,
-      temporal: { address: where.address, namespace: where.namespace, uiUrl: own?.uiUrl ?? null },
-      site: { url: site.url, tlsUrl: site.tlsUrl },
-      failed: Promise.race([site.failed, sessions.failed]),
-      close,
-    };
+    const failed: Promise<never>[] = [];
+    let site: RunningRoles["site"] = null;
+    let api: RunningRoles["api"] = null;
+    if (has("site")) {
+      // Two sites on one folder would overwrite each other's journal.
+      const unlock = takeLock(join(dataFolder(config, "site"), "lock"), "The site's journal", "another PITSTOP_DATA");
+      undo.push(async () => unlock());
+      const link = watched(
+        "link",
+        temporalLink(temporal.client, (entry, event) => watch.progressed(entry, event)),
+      );
+      const onStart = (name: string, input: unknown) => watch.begins(name, input);
+      const running = await startSiteRole({ config, temporal, objects, link, onStart, log });
+      undo.push(() => running.close());
+      failed.push(running.failed);
+      site = { url: running.url, tlsUrl: running.tlsUrl };
+    }
+    if (has("sessions") && catalogue) {
+      const recorded = (record: SessionRecord) => watch.recorded(record);
+      const running = await startSessions({ temporal, catalogue, objects, door, watch: recorded, log });
+      undo.push(() => running.stop());
+      failed.push(running.failed);
+    }
+    if (has("api") && catalogue) {
+      const running = await startApiRole({ config, catalogue, objects, door, events, log });
+      undo.push(() => running.close());
+      api = { url: running.url, token: running.token };
+    }
+    const at = { address: where.address, namespace: where.namespace, uiUrl };
+    return { api, temporal: at, site, failed: Promise.race(failed), close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+type Undo = (() => Promise<unknown>)[];
+
+/** The catalogue, with what every operations server has in it. */
+async function readyCatalogue(config: Config, say: (line: string) => void, undo: Undo): Promise<Catalogue> {
+  const catalogue = watched(
+    "catalogue",
+    await openCatalogue({ data: config.PITSTOP_DATA, databaseUrl: config.DATABASE_URL }),
+  );
+  undo.push(() => catalogue.close());
+  const base = await prepareBaseImage(say, config.PITSTOP_BASE_IMAGE).catch((error: unknown) => {
+    say(`without the built-in image: ${messageOf(error)}`);
+    return null;
+  });
+  await registerBuiltins(catalogue, config.PITSTOP_DATA, base);
+  return catalogue;
+}
+
+/** Temporal, configured or our own, with what sessions need of it. */
+async function readyTemporal(config: Config, say: (line: string) => void, log: Logger, undo: Undo) {
+  const own = configuredAddress() ? null : await ownTemporal(config, say, (message, facts) => log.warn(facts, message));
+  if (own) undo.push(() => own.stop());
+  const where = configuredAddress() ?? own;
+  if (!where) throw new Error("no Temporal server");
+  const temporal = await connectTemporal(where);
+  undo.push(() => temporal.close());
+  await ensureSearchAttributes(temporal.connection, temporal.namespace);
+  if (own) await ensureRetention(temporal.connection, temporal.namespace, RETENTION_DAYS);
+  return { temporal, where, uiUrl: own?.uiUrl ?? null };
 }
 
 async function ownTemporal(
@@ -130,7 +149,7 @@ async function ownTemporal(
 
 /** `pitstop serve`: until a signal ends it. Sessions that are away go on when it is started again. */
 export async function serve(config: Config): Promise<number> {
-  const server = await startServer(config, (line) => console.log(line));
+  const server = await startRoles(config, (line) => console.log(line));
   console.log(addresses(server).join("\n"));
   const signal = new Promise<void>((resolve) => {
     process.once("SIGINT", () => resolve());
@@ -144,9 +163,10 @@ export async function serve(config: Config): Promise<number> {
   }
 }
 
-export const addresses = (server: RunningServer): string[] => [
-  `API            ${server.api}/api/v1   (OpenAPI: ${server.api}/openapi.json)`,
-  `Temporal       ${server.temporal.address}, namespace ${server.temporal.namespace}`,
-  ...(server.temporal.uiUrl ? [`Temporal UI    ${server.temporal.uiUrl}`] : []),
-  `Boot server    ${server.site.url}   (agents: ${server.site.tlsUrl})`,
+/** What a person needs to know of a process that has started; the last line says that it has. */
+export const addresses = ({ api, temporal, site }: Pick<RunningRoles, "api" | "temporal" | "site">): string[] => [
+  ...(api ? [`API            ${api.url}/api/v1   (OpenAPI: ${api.url}/openapi.json)`] : []),
+  `Temporal       ${temporal.address}, namespace ${temporal.namespace}`,
+  ...(temporal.uiUrl ? [`Temporal UI    ${temporal.uiUrl}`] : []),
+  ...(site ? [`Boot server    ${site.url}   (agents: ${site.tlsUrl})`] : []),
 ];

@@ -46,7 +46,7 @@ export async function start(argv: string[], has: { qemu: boolean }): Promise<num
     await waitForHome(lab, options.name);
     console.log(`\n${options.action} on ${options.name}`);
     const code = await runOnce(server, options);
-    console.log(`\n${addresses(server).join("\n")}`);
+    console.log(`\n${addresses({ ...server, api: { url: server.api, token: server.token } }).join("\n")}`);
     if (options.once) return code;
     console.log(
       `\nTry it:  npx pitstop get targets\n         npx pitstop run ${options.name} --action ${options.action} --wait\nCtrl-C ends it.`,

@@ -9,9 +9,14 @@ interface Holder {
 
 /**
  * Takes the lock file, or refuses in one sentence when a living process has it. A dead process's lock is taken over.
- * Returns the release. Guards PGlite, which two processes on one folder corrupt.
+ * Returns the release. Guards what two processes on one folder corrupt: PGlite, and a site's journal. `what` and `remedy`
+ * are the sentence's.
  */
-export function takeLock(path: string): () => void {
+export function takeLock(
+  path: string,
+  what = "The catalogue",
+  remedy = "another PITSTOP_DATA or a DATABASE_URL",
+): () => void {
   const mine: Holder = { pid: process.pid, started: startOf(process.pid) };
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, JSON.stringify(mine), { mode: 0o600 });
@@ -20,10 +25,10 @@ export function takeLock(path: string): () => void {
     for (let round = 0; round < 2; round++) {
       if (tryLink(draft, path)) return () => releaseLock(path, mine);
       const holder = readHolder(path);
-      if (holder && isAlive(holder)) throw taken(path, holder);
+      if (holder && isAlive(holder)) throw taken(path, holder, what, remedy);
       removeDead(path, draft);
     }
-    throw taken(path, readHolder(path));
+    throw taken(path, readHolder(path), what, remedy);
   } finally {
     rmSync(draft, { force: true });
   }
@@ -89,11 +94,11 @@ function startOf(pid: number): string | null {
   }
 }
 
-function taken(path: string, holder: Holder | null): PitstopError {
+function taken(path: string, holder: Holder | null, what: string, remedy: string): PitstopError {
   const who = holder ? `process ${holder.pid}` : "another process";
   return new PitstopError(
     "conflict",
-    `The catalogue is in use by ${who} (lock ${path}); stop that one, or give this one another PITSTOP_DATA or a DATABASE_URL.`,
+    `${what} is in use by ${who} (lock ${path}); stop that one, or give this one ${remedy}.`,
     { facts: { pid: holder?.pid ?? null } },
   );
 }

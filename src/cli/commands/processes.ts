@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import type { Config } from "../../config.js";
-import { configOf } from "../client.js";
+import { type Config, loadConfig } from "../../config.js";
 import { EXIT } from "../exit.js";
 import type { Io } from "../io.js";
 
@@ -12,10 +11,12 @@ export function processCommands(program: Command, io: Io, run: (work: () => Prom
   program
     .command("serve")
     .description("run the operations server: API, sessions and site")
-    .action(() =>
+    .option("--roles LIST", "only these of api, sessions and site, with commas between them (PITSTOP_ROLES)")
+    .action(({ roles }: { roles?: string }) =>
       run(async () => {
+        const env = roles === undefined ? io.env : { ...io.env, PITSTOP_ROLES: roles };
         const { serve } = await load<{ serve(config: Config): Promise<number | undefined> }>("serve");
-        return (await serve(configOf(io))) ?? EXIT.done;
+        return (await serve(loadConfig(env, io.cwd))) ?? EXIT.done;
       }),
     );
 

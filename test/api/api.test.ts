@@ -202,6 +202,14 @@ describe("sessions", () => {
     expect((await call("GET", `${BASE}/sessions?limit=0`)).json.detail).toBe("limit: at least 1 is needed here.");
   });
 
+  it("lists the other sessions where one record is of a version that it cannot read", async () => {
+    await rig.catalogue.putRecord(record("readable", "vt"));
+    await rig.catalogue.putRecord({ ...record("odd", "vt"), phase: "hovering" as never });
+    const { status, json } = await call("GET", `${BASE}/sessions?target=vt`);
+    expect(status).toBe(200);
+    expect(json.items.map((item: { session: string }) => item.session)).toEqual(["readable"]);
+  });
+
   it("take what a person says, by session id or target", async () => {
     await rig.catalogue.putRecord(record("p1", "pt"));
     const ref = { target: "pt", session: "p1" };

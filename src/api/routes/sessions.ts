@@ -122,7 +122,7 @@ function readRoutes(api: Api, parts: Parts): void {
         ...(campaign === undefined ? {} : { campaign }),
         ...(open === undefined ? {} : { open }),
       });
-      return { items: records.map((record) => SessionSummary.parse(record)) };
+      return { items: records.flatMap((record) => summaryOf(parts, record)) };
     },
   );
 
@@ -138,6 +138,15 @@ function readRoutes(api: Api, parts: Parts): void {
     },
     (request) => parts.view.show(request.params.id),
   );
+}
+
+/** A record that this program cannot read, of another version perhaps, must not hide the others. */
+function summaryOf(parts: Parts, record: unknown): SessionSummary[] {
+  const parsed = SessionSummary.safeParse(record);
+  if (parsed.success) return [parsed.data];
+  const session = (record as { session?: unknown } | null)?.session;
+  parts.log.error({ session, reason: parsed.error.issues[0]?.message }, "a session's record could not be read");
+  return [];
 }
 
 function logRoutes(api: Api, parts: Parts): void {

@@ -134,7 +134,7 @@ export class AgentGateway {
   /** Keeps the first result of an id, durably, before it is acknowledged; another one is taken as a repetition. */
   async result({ entry }: Caller, task: string, request: ResultRequest): Promise<void> {
     const name = this.#nameOf(entry, task);
-    if (entry.results[task]) return;
+    if (Object.hasOwn(entry.results, task)) return;
     const key = `${entry.target}/${entry.session}/${task}`;
     const keeping = this.#keeping.get(key) ?? this.#keep(entry, { id: task, name }, request);
     this.#keeping.set(key, keeping);
@@ -197,7 +197,11 @@ export class AgentGateway {
   /** The task's name; 404 for one that this session does not have. */
   #nameOf(entry: SiteEntry, task: string): string {
     const planned = entry.plan.action?.tasks.find((one) => one.id === task)?.name;
-    const name = planned ?? this.#desk.nameOf(entry, task) ?? entry.ledger.offered[task] ?? entry.results[task]?.name;
+    const { offered } = entry.ledger;
+    // Only what was put there: `constructor` is a good id, and every object has one.
+    const remembered = Object.hasOwn(offered, task) ? offered[task] : undefined;
+    const resulted = Object.hasOwn(entry.results, task) ? entry.results[task]?.name : undefined;
+    const name = planned ?? this.#desk.nameOf(entry, task) ?? remembered ?? resulted;
     if (name === undefined) throw refusal(404, "The session has no such task; drop the message.");
     return name;
   }

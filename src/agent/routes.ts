@@ -2,12 +2,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { DoneRequest, HelloRequest, ProgressRequest, ResultRequest } from "../domain/agent.js";
 import { PitstopError } from "../domain/errors.js";
+import { nestingOf } from "../domain/nesting.js";
 import type { Caller } from "./doorkeeper.js";
 import type { AgentGateway } from "./gateway.js";
 
 const MAX_MESSAGE_BYTES = 64 * 1024;
 const MAX_RESULT_BYTES = 1024 * 1024;
 const MAX_PIECE_BYTES = 1024 * 1024;
+/** A finding is a report for people and programs; the deepest of ours nests six levels. */
+const MAX_NESTING = 64;
 
 /** Safe as a file's name: begins with a letter or digit. */
 const TaskId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, "not a task's id");
@@ -32,8 +35,13 @@ export function agentRoutes(app: FastifyInstance, gateway: AgentGateway): void {
   const message = { bodyLimit: MAX_MESSAGE_BYTES };
   // A body is JSON, whatever a small client calls it: curl, told nothing, says that it is a form.
   const json = app.getDefaultJsonParser("error", "error");
-  app.removeContentTypeParser("text/plain");
-  app.addContentTypeParser("*", { parseAs: "string" }, json);
+  app.removeContentTypeParser(["application/json", "text/plain"]);
+  app.addContentTypeParser<string>("*", { parseAs: "string" }, (request, body, done) => {
+    // The journal and the history have to write it again, which takes stack for each level.
+    if (nestingOf(body) > MAX_NESTING) {
+      done(new PitstopError("invalid", `The message nests deeper than ${MAX_NESTING} levels; send a flatter one.`));
+    } else void json(request, body, done);
+  });
 
   app.post("/agent/v1/hello", message, async (request) => await gateway.hello(parse(HelloRequest, request.body)));
 

@@ -1,4 +1,5 @@
 import { PitstopError } from "../domain/errors.js";
+import { nestingOf } from "../domain/nesting.js";
 
 /** Redfish answers nest about ten levels, expanded collections a few more. */
 const MAX_DEPTH = 48;
@@ -10,7 +11,7 @@ export const isObject = (value: unknown): value is JsonObject =>
 
 /** Parses JSON from a machine that is not trusted. Nesting is counted before anything recursive sees the text. */
 export function parseJson(text: string): unknown {
-  if (depthOf(text) > MAX_DEPTH) {
+  if (nestingOf(text) > MAX_DEPTH) {
     throw new PitstopError("refused", `The answer nests deeper than ${MAX_DEPTH} levels; this is no sane service.`);
   }
   try {
@@ -24,20 +25,4 @@ export function parseJson(text: string): unknown {
       },
     );
   }
-}
-
-function depthOf(text: string): number {
-  let depth = 0;
-  let deepest = 0;
-  let inString = false;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (inString) {
-      if (code === 0x5c) i++;
-      else if (code === 0x22) inString = false;
-    } else if (code === 0x22) inString = true;
-    else if (code === 0x7b || code === 0x5b) deepest = Math.max(deepest, ++depth);
-    else if (code === 0x7d || code === 0x5d) depth--;
-  }
-  return deepest;
 }

@@ -87,7 +87,7 @@ export function paramsOf(action: Action, given: Record<string, string>): Record<
   }
   const params: Record<string, string> = {};
   for (const [name, declared] of Object.entries(action.params)) {
-    const value = given[name] ?? declared.default;
+    const value = Object.hasOwn(given, name) ? given[name] : declared.default;
     if (value === undefined) {
       throw new PitstopError("invalid", `${action.name} needs the parameter "${name}"; give --param ${name}=VALUE.`);
     }

@@ -5,6 +5,7 @@ import { afterAll, expect, test } from "vitest";
 import { takeLock } from "../../src/catalogue/lock.js";
 import { loadConfig } from "../../src/config.js";
 import { refuseUnfitRoles } from "../../workers/roles.js";
+import { commandFor } from "../cli/command.js";
 
 const folder = mkdtempSync(join(tmpdir(), "pitstop-roles-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -20,6 +21,12 @@ test("a process has every role unless it is told some, in any order", () => {
 
 test("a role that does not exist is refused with those that do", () => {
   expect(() => config("api,manager")).toThrow(/PITSTOP_ROLES is not usable: name roles of api, sessions, site/);
+});
+
+test("the command takes its roles as an argument, which wins over the setting", async () => {
+  const command = commandFor("http://127.0.0.1:2");
+  const said = await command(["serve", "--roles", "api,boss"], { env: { PITSTOP_ROLES: "site" } });
+  expect(said).toMatchObject({ exit: 2, err: expect.stringMatching(/PITSTOP_ROLES is not usable: name roles of api/) });
 });
 
 test("a site by itself is refused without a Temporal address, and without the operations server's store", () => {

@@ -11,12 +11,13 @@ export function processCommands(program: Command, io: Io, run: (work: () => Prom
   program
     .command("serve")
     .description("run the operations server: API, sessions and site")
-    .option("--roles LIST", "only these of api, sessions and site, with commas between them (PITSTOP_ROLES)")
+    .option("--roles <list>", "only these of api, sessions and site, with commas between them (PITSTOP_ROLES)")
     .action(({ roles }: { roles?: string }) =>
       run(async () => {
         const env = roles === undefined ? io.env : { ...io.env, PITSTOP_ROLES: roles };
+        const config = loadConfig(env, io.cwd);
         const { serve } = await load<{ serve(config: Config): Promise<number | undefined> }>("serve");
-        return (await serve(loadConfig(env, io.cwd))) ?? EXIT.done;
+        return (await serve(config)) ?? EXIT.done;
       }),
     );
 

@@ -4,11 +4,10 @@ import { type Clock, iso } from "./clock.js";
 import { type Entries, unguessable } from "./entries.js";
 import { homeScript, sessionScript, whoAreYouScript } from "./ipxe.js";
 import type { Journal } from "./journal.js";
+import { withFresh } from "./nonces.js";
+import { Pace } from "./pace.js";
 import type { SessionLink, SiteBoot, SiteEntry } from "./site.js";
 import { type Claim, fits } from "./whose.js";
-
-/** More fetches than firmware makes of one script (HEAD, GET, and again after each failed try), and a bound on what is kept. */
-const MAX_NONCES = 16;
 
 export interface BootScriptOptions {
   entries: Entries;
@@ -23,25 +22,31 @@ export interface BootScriptOptions {
 /** Answers `/boot.ipxe`: who are you, the live session's script, or the way home. Null: answer 404, which is a way home too. */
 export class BootScripts {
   readonly #options: BootScriptOptions;
+  readonly #pace: Pace;
 
   constructor(options: BootScriptOptions) {
     this.#options = options;
+    this.#pace = new Pace(options.now);
   }
 
-  /** `peek` (a HEAD request) changes nothing and mints nothing: the text has the length of the one that a GET would get. */
-  async answer(claim: Claim, peek: boolean): Promise<string | null> {
+  /**
+   * `peek` (a HEAD request) changes nothing and mints nothing: the text has the length of the one that a GET would get.
+   * `from` is the address that asks; who asks without a pause is sent home, and changes nothing either.
+   */
+  async answer(claim: Claim, peek: boolean, from: string): Promise<string | null> {
     if (!claim.said) return whoAreYouScript();
     const entry = this.#whose(claim);
     if (!entry) return homeOf(null, claim);
     const boot = this.#live(entry);
     if (!boot || boot.revoked) return homeOf(entry, claim);
     if (entry.plan.via === "virtual-media") return this.#notByNetwork(entry, claim);
+    if (!peek && !this.#pace.take(from, entry.target)) return homeOf(entry, claim);
     if (boot.helloAt !== null) {
       if (!peek) await this.#seenAgain(entry);
       return homeOf(entry, claim);
     }
     if (peek) return this.#render(entry, unguessable(), claim);
-    return this.#render(entry, await this.#mint(entry, boot), claim);
+    return this.#render(entry, await this.#mint(entry, boot, from), claim);
   }
 
   /** The entry whose files may be fetched below this nonce: until the hello, and until its deadline. */
@@ -63,10 +68,10 @@ export class BootScripts {
     return Date.parse(entry.absoluteDeadline) > this.#options.now() && entry.plan.image !== null ? entry.boot : null;
   }
 
-  async #mint(entry: SiteEntry, boot: SiteBoot): Promise<string> {
+  async #mint(entry: SiteEntry, boot: SiteBoot, from: string): Promise<string> {
     const at = iso(this.#options.now());
     const nonce = unguessable();
-    boot.nonces = [...boot.nonces, { nonce, mintedAt: at }].slice(-MAX_NONCES);
+    boot.nonces = withFresh(boot.nonces, { nonce, mintedAt: at, from });
     boot.scriptFetchedAt = at;
     await this.#options.journal.save(entry);
     this.#options.link.progress(entry, { what: "script-fetched" });

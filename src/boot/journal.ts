@@ -23,7 +23,7 @@ const SiteMediumSchema = z.object({
 const SiteBootSchema = z.object({
   epoch: z.number().int().min(1),
   wasOff: z.boolean(),
-  nonces: z.array(z.object({ nonce: z.string(), mintedAt: z.string() })),
+  nonces: z.array(z.object({ nonce: z.string(), mintedAt: z.string(), from: z.string().optional() })),
   mediaSegment: z.string(),
   medium: SiteMediumSchema.nullable().default(null),
   scriptFetchedAt: z.string().nullable(),

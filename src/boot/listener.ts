@@ -1,10 +1,14 @@
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import { type ErrorCode, listenError, messageOf, PitstopError } from "../domain/errors.js";
 
 /** Connections at once on one listener: a thousand targets that boot together, and their agents. More are dropped, and come again. */
 const MAX_CONNECTIONS = 4096;
+/** A quarter of them for one address: one machine does not take the listener from the others. */
+const MAX_CONNECTIONS_PER_ADDRESS = MAX_CONNECTIONS / 4;
+/** A TLS handshake is a few packets, whatever the firmware. */
+const HANDSHAKE_TIMEOUT_MS = 15_000;
 /** A request line and headers have to be here within this. */
 const HEADERS_TIMEOUT_MS = 15_000;
 /** A whole request, a log's piece of 1 MiB included. */
@@ -32,6 +36,8 @@ export interface ListenerOptions {
   tls?: { key: string; certificate: string };
   log: Logger;
   routes: (app: FastifyInstance) => void;
+  /** Tests bring their own. */
+  bounds?: { connections?: number; perAddress?: number; headersMs?: number; handshakeMs?: number; checkMs?: number };
 }
 
 export interface Listener {
@@ -55,16 +61,24 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   };
   const bounds = {
     maxHeaderSize: MAX_HEADER_BYTES,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: 5_000,
+    headersTimeout: options.bounds?.headersMs ?? HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: options.bounds?.checkMs ?? 5_000,
   };
+  const handshakeTimeout = options.bounds?.handshakeMs ?? HANDSHAKE_TIMEOUT_MS;
   const app = options.tls
     ? (fastify({
         ...common,
-        https: { ...bounds, key: options.tls.key, cert: options.tls.certificate, minVersion: "TLSv1.2" },
+        https: {
+          ...bounds,
+          handshakeTimeout,
+          key: options.tls.key,
+          cert: options.tls.certificate,
+          minVersion: "TLSv1.2",
+        },
       }) as unknown as FastifyInstance)
     : (fastify({ ...common, http: bounds }) as unknown as FastifyInstance);
-  app.server.maxConnections = MAX_CONNECTIONS;
+  app.server.maxConnections = options.bounds?.connections ?? MAX_CONNECTIONS;
+  shareByAddress(app.server, options.bounds?.perAddress ?? MAX_CONNECTIONS_PER_ADDRESS);
   answerErrors(app, options.log);
   options.routes(app);
   const setting = options.tls ? "PITSTOP_SITE_TLS_LISTEN" : "PITSTOP_SITE_LISTEN";
@@ -82,6 +96,25 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     },
     close: () => app.close(),
   };
+}
+
+/** Drops the connections of an address that has its share already. */
+function shareByAddress(server: Server, most: number): void {
+  const open = new Map<string, number>();
+  server.on("connection", (socket: Socket) => {
+    const address = socket.remoteAddress ?? "";
+    const count = (open.get(address) ?? 0) + 1;
+    if (count > most) {
+      socket.destroy();
+      return;
+    }
+    open.set(address, count);
+    socket.once("close", () => {
+      const left = (open.get(address) ?? 1) - 1;
+      if (left > 0) open.set(address, left);
+      else open.delete(address);
+    });
+  });
 }
 
 /** Errors as problem+json (RFC 9457): one sentence for people, the code for programs. The unknown is logged, not told. */

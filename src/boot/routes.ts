@@ -43,7 +43,7 @@ export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
     url: "/boot.ipxe",
     handler: async (request, reply) => {
       const query = request.raw.url?.split("?").slice(1).join("?") ?? "";
-      const script = await on.scripts.answer(readClaim(query), request.method === "HEAD");
+      const script = await on.scripts.answer(readClaim(query), request.method === "HEAD", request.ip);
       if (script === null) return notFound(reply);
       reply.type("text/plain; charset=us-ascii").header("cache-control", "no-store");
       return reply.header("content-length", Buffer.byteLength(script)).send(request.method === "HEAD" ? null : script);

@@ -39,6 +39,8 @@ export interface SiteLedger {
 export interface MintedNonce {
   nonce: string;
   mintedAt: string;
+  /** The address that fetched the script; none for the nonce of a medium. */
+  from?: string | undefined;
 }
 
 /** The medium of one arming, by which the target boots without its network: the same bytes for as long as it is published. */

@@ -3,7 +3,7 @@ import type { Catalogue } from "../src/catalogue/catalogue.js";
 import { parseSelector } from "../src/catalogue/selector.js";
 import { type Action, paramsOf, type Task } from "../src/domain/action.js";
 import { durationMs } from "../src/domain/basics.js";
-import { PitstopError } from "../src/domain/errors.js";
+import { isRetryable, PitstopError } from "../src/domain/errors.js";
 import type { Image } from "../src/domain/image.js";
 import {
   type CampaignPlan,
@@ -41,12 +41,29 @@ export async function planSession(catalogue: Catalogue, objects: ObjectStore, in
     target,
     adopted: adopted && adopted.session !== input.session ? adopted : null,
   };
+  const restoreOnly = { action: null, image: null, via: null, grade: "lan", limits: limitsOf(target, null) } as const;
   if (request.restoreOnly) {
     if (!adopted) {
       throw new PitstopError("conflict", `${target.name} has no open boot snapshot, so there is nothing to restore.`);
     }
-    return freeze({ ...base, action: null, image: null, via: null, grade: "lan", limits: limitsOf(target, null) });
+    return freeze({ ...base, ...restoreOnly });
   }
+  try {
+    return freeze({ ...base, ...(await planWork(catalogue, objects, target, request)) });
+  } catch (error) {
+    if (!base.adopted || !(error instanceof PitstopError) || isRetryable(error.code)) throw error;
+    // Whatever was asked for is refused; the target is away all the same, and nobody else may know.
+    return freeze({ ...base, ...restoreOnly, refusal: { code: error.code, message: error.message } });
+  }
+}
+
+/** What the session is for: its action and image, and the way there. */
+async function planWork(
+  catalogue: Catalogue,
+  objects: ObjectStore,
+  target: Target,
+  request: z.output<typeof SessionRequest>,
+): Promise<Pick<SessionPlan, "action" | "image" | "via" | "grade" | "limits">> {
   if (!request.action) {
     throw new PitstopError("invalid", 'Name an action, for example "inventory"; "pitstop get actions" lists them.');
   }
@@ -61,8 +78,7 @@ export async function planSession(catalogue: Catalogue, objects: ObjectStore, in
       `${action.name} is destructive and ${target.name} boots over plain ${via}, where identity is only a claim; boot it via virtual-media, or let its owner add "destructive-over-lan" to boot.allow.`,
     );
   }
-  return freeze({
-    ...base,
+  return {
     action: {
       name: action.name,
       mode: action.mode,
@@ -78,7 +94,7 @@ export async function planSession(catalogue: Catalogue, objects: ObjectStore, in
     via,
     grade,
     limits: limitsOf(target, action),
-  });
+  };
 }
 
 /** What a site kept of the target, and of no other. */

@@ -1,7 +1,7 @@
 import type { TargetControl } from "../src/control/control.js";
 import { ensureOn } from "../src/control/ensure.js";
 import { proveHome } from "../src/control/home.js";
-import type { HomeVerdict } from "../src/domain/session.js";
+import type { HomeVerdict, PowerAction } from "../src/domain/session.js";
 import { compareBootState, type HomeAnswer } from "../src/domain/snapshot.js";
 import { cancellation, growing, pause } from "./activity.js";
 import type { SiteActivities } from "./contract.js";
@@ -18,10 +18,11 @@ export async function verifyHome(
   deps: Pick<SiteDeps, "askHome">,
   control: TargetControl,
   collected: Collected,
+  note: (action: PowerAction) => Promise<void>,
   input: Input,
 ): Promise<{ verdict: HomeVerdict; waitedMs: number; provedAt: string }> {
   const startedAt = Date.now();
-  const lateOff = await watchForLatePowerOff(control, collected, input.watchLateOffMs);
+  const lateOff = await watchForLatePowerOff(control, collected, note, input.watchLateOffMs);
   const home =
     input.snapshot.state.power === "On"
       ? await waitForProof(deps, { ...input, rebooted: lateOff || input.rebooted })
@@ -34,13 +35,19 @@ export async function verifyHome(
 }
 
 /** A system that was asked to shut down may do so after its deadline: it is seen and powered on again. */
-async function watchForLatePowerOff(control: TargetControl, collected: Collected, forMs: number): Promise<boolean> {
+async function watchForLatePowerOff(
+  control: TargetControl,
+  collected: Collected,
+  note: (action: PowerAction) => Promise<void>,
+  forMs: number,
+): Promise<boolean> {
   const deadline = Date.now() + forMs;
   while (Date.now() < deadline) {
     if ((await control.power()) === "Off") {
       const done = await ensureOn(control, {
         why: "it obeyed the shutdown after its deadline",
         signal: cancellation(),
+        note,
       });
       collected.powerActions.push(...done.actions);
       return true;

@@ -5,7 +5,7 @@ import type { OffHow } from "../src/control/ensure.js";
 import { ensureOff, ensureOn } from "../src/control/ensure.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { InventoryReport } from "../src/domain/inventory.js";
-import type { SessionPlan, TaskResult } from "../src/domain/session.js";
+import type { PowerAction, SessionPlan, TaskResult } from "../src/domain/session.js";
 import type { BootSnapshot, BootState, HomeAnswer } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
@@ -32,6 +32,12 @@ const FINISH_OFF_MS = 15_000;
 export function siteActivities(deps: SiteDeps): SiteActivities {
   const { site, objects, controls } = deps;
   const own = (plan: SessionPlan) => owned(site, plan);
+  const note = (plan: SessionPlan) => (action: PowerAction) => site.note(plan.target.name, plan.session, action);
+  // With all that the journal knows of the power: what a lost attempt did is told by the next one that is heard.
+  const use: Controls["use"] = async (plan, work) => {
+    const done = await controls.use(plan, work);
+    return { ...done, powerActions: notedIn(site, plan) ?? done.powerActions };
+  };
 
   return {
     async captureSnapshot({ plan }) {
@@ -41,7 +47,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       if (entry.snapshot && entry.snapshot.session !== plan.session) {
         return { snapshot: entry.snapshot, notes, ...NOTHING_DONE };
       }
-      return await controls.use(plan, async (control) => {
+      return await use(plan, async (control) => {
         const identity = await control.identify();
         if (entry.snapshot) return { snapshot: entry.snapshot, notes };
         const state = await control.readState();
@@ -71,14 +77,14 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     },
 
     armTarget: ({ plan, epoch, wasOff }) =>
-      controls.use(plan, async (control) => {
+      use(plan, async (control) => {
         await own(plan);
         await arm(site, control, plan, epoch, wasOff);
         return {};
       }),
 
     ensureOff: ({ plan, running, why }) =>
-      controls.use(plan, async (control, collected) => {
+      use(plan, async (control, collected) => {
         await own(plan);
         const left = running === "image" ? await leaveImage(deps, control, plan) : { forced: false, tookMs: 0 };
         if (running === "image" && !left.forced) return { off: false, tookMs: 0 };
@@ -86,26 +92,25 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
         const how: OffHow = left.forced
           ? { mode: "force" }
           : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
-        const done = await ensureOff(control, how, { why, signal: cancellation() });
+        const done = await ensureOff(control, how, { why, signal: cancellation(), note: note(plan) });
         collected.powerActions.push(...done.actions);
         return { off: true, tookMs: left.tookMs + done.tookMs };
       }),
 
     locateTarget: ({ plan, snapshot }) =>
-      controls.use(plan, async (control) => ({ where: await locate(deps, control, plan, snapshot) })),
+      use(plan, async (control) => ({ where: await locate(deps, control, plan, snapshot) })),
 
     ensureOn: ({ plan, epoch, wasOff, why }) =>
-      controls.use(plan, async (control, collected) => {
+      use(plan, async (control, collected) => {
         await own(plan);
         // Armed again while it is off: an override may have been spent, or lost, by the way down.
         if (epoch !== null && (await control.power()) === "Off") await arm(site, control, plan, epoch, wasOff);
-        const done = await ensureOn(control, { why, signal: cancellation() });
+        const done = await ensureOn(control, { why, signal: cancellation(), note: note(plan) });
         collected.powerActions.push(...done.actions);
         return {};
       }),
 
-    diagnoseBoot: ({ plan }) =>
-      controls.use(plan, async (control) => ({ diagnosis: await diagnose(deps, control, plan) })),
+    diagnoseBoot: ({ plan }) => use(plan, async (control) => ({ diagnosis: await diagnose(deps, control, plan) })),
 
     async offerTask({ plan, task }) {
       await own(plan);
@@ -115,7 +120,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     },
 
     restoreBoot: ({ plan, snapshot }) =>
-      controls.use(plan, async (control) => {
+      use(plan, async (control) => {
         await own(plan);
         // The boot server first: from here on even a BMC that cannot be disarmed leads home.
         await site.withdraw(plan.target.name, plan.session);
@@ -129,13 +134,14 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       }),
 
     verifyHome: (input) =>
-      controls.use(input.plan, (control, collected) => verifyHome(deps, control, collected, input)),
+      use(input.plan, (control, collected) => verifyHome(deps, control, collected, note(input.plan), input)),
 
     async closeSite({ plan, untouched }) {
       const adopted = site.entry(plan.target.name)?.snapshot ?? null;
       const stays = untouched && adopted !== null && adopted.session !== plan.session;
+      const noted = notedIn(site, plan) ?? [];
       if (!stays) await site.close(plan.target.name, plan.session);
-      return await controls.end(plan);
+      return { ...(await controls.end(plan)), powerActions: noted };
     },
   };
 }
@@ -160,6 +166,15 @@ async function owned(site: Site, plan: SessionPlan): Promise<SiteEntry> {
   }
   return entry;
 }
+
+/** What was done to the power in this session, by the site's journal; null where it does not know the session. */
+function notedIn(site: Site, plan: SessionPlan): PowerAction[] | null {
+  const entry = site.entry(plan.target.name);
+  return entry?.session === plan.session ? entry.ledger.powerActions.filter(isDone) : null;
+}
+
+/** What the machine refused was not done. */
+const isDone = ({ what }: PowerAction): boolean => !what.endsWith("(refused)");
 
 /** The machine's own refusal of one part; whatever else goes wrong is thrown. */
 async function refusalOf(work: Promise<unknown>): Promise<PitstopError | null> {

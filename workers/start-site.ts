@@ -199,6 +199,7 @@ function siteOf({ entries, cache, media, gateway, sources, url, bmcUrl, archiveF
     entry: (target) => entries.get(target),
     entries: () => entries.all(),
     keepSnapshot: (target, session, snapshot) => entries.keepSnapshot(target, session, snapshot),
+    note: (target, session, action) => entries.note(target, session, action),
     async stage(plan, onProgress, signal) {
       refuseUnsealed(plan, bmcUrl);
       return await stageImage(plan, { cache, media, sources }, onProgress, signal);

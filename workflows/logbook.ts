@@ -93,7 +93,7 @@ export class Logbook {
 
   /** Adds what a site activity did, and returns its result. */
   count<T extends Effects>(effects: T): T {
-    this.powerActions.push(...effects.powerActions);
+    this.addPowerActions(effects.powerActions);
     this.bmcRequests.total += effects.bmcRequests.total;
     this.bmcRequests.powerPolls += effects.bmcRequests.powerPolls;
     return effects;
@@ -104,7 +104,17 @@ export class Logbook {
     const cause = error instanceof Error ? error.cause : null;
     if (!(cause instanceof ApplicationFailure)) return;
     const detail = cause.details?.[0] as { powerActions?: PowerAction[] } | undefined;
-    if (detail?.powerActions) this.powerActions.push(...detail.powerActions);
+    if (detail?.powerActions) this.addPowerActions(detail.powerActions);
+  }
+
+  /** An action may be told more than once: by the attempt that did it, and by all later ones. The last word counts. */
+  private addPowerActions(told: PowerAction[]): void {
+    for (const action of told) {
+      const known = this.powerActions.findIndex(({ at, why }) => at === action.at && why === action.why);
+      if (known >= 0) this.powerActions[known] = action;
+      else this.powerActions.push(action);
+    }
+    this.powerActions.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   }
 
   spentByMachine(ms: number): void {

@@ -68,11 +68,12 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   }
 
   try {
-    if (snapshot.session !== session) {
-      // What a lost session knew as home stays home: the target is brought there before anyone takes it away again.
-      log.untouched = false;
-      if (plan.action) throw adoptedInstead(snapshot);
-    } else if (plan.action) await awayAndBack(ctx);
+    // What a lost session knew as home stays home: the target is brought there before anyone takes it away again.
+    const adopted = snapshot.session !== session;
+    if (adopted) log.untouched = false;
+    if (plan.refusal) throw ApplicationFailure.nonRetryable(plan.refusal.message, plan.refusal.code);
+    if (plan.action && adopted) throw adoptedInstead(snapshot);
+    if (plan.action) await awayAndBack(ctx);
   } catch (error) {
     if (error instanceof Interrupted && error.by.kind === "rebooted") leftByItself(leg);
     concludeWork(ctx, error);
@@ -251,7 +252,8 @@ async function closeAtSite(ctx: SessionContext): Promise<boolean> {
       log.count(closed);
       return announced;
     }
-    if (closed.code !== "unreachable" || !log.captured || Date.now() >= giveUpAt) {
+    // Whatever the site says: an entry that it keeps would be taken for a lost session's.
+    if (!log.captured || Date.now() >= giveUpAt) {
       log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
       return false;
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { PitstopError } from "../domain/errors.js";
-import type { SessionPlan } from "../domain/session.js";
+import type { PowerAction, SessionPlan } from "../domain/session.js";
 import type { BootSnapshot } from "../domain/snapshot.js";
 import { type Clock, iso } from "./clock.js";
 import type { Journal } from "./journal.js";
@@ -15,6 +15,9 @@ import {
 
 /** 192 bits that nobody guesses, in 32 characters that need no escaping anywhere. */
 export const unguessable = (): string => randomBytes(24).toString("base64url");
+
+/** Five boots, each with every ask repeated, are fewer; the oldest go. */
+const MAX_POWER_ACTIONS = 64;
 
 /** Makes the medium of an arming, around a nonce of its own. */
 export type MakeMedium = (entry: SiteEntry, boot: SiteBoot, minted: MintedNonce) => SiteMedium;
@@ -47,7 +50,8 @@ export class Entries {
 
   /**
    * Ensures an entry for the session. The entry of another session is taken over, with its snapshot, when that session
-   * is not alive any more: the snapshot is from before *its* first change, so it is still what home looks like.
+   * is not alive any more: the snapshot is from before *its* first change, so it is still what home looks like. A late
+   * attempt of a session that has ended gets none: what it would open, nobody would close.
    */
   async open(plan: SessionPlan, runId: string): Promise<SiteEntry> {
     const target = plan.target.name;
@@ -60,8 +64,6 @@ export class Entries {
         { facts: { target, session: present.session } },
       );
     }
-    const meanwhile = this.#journal.get(target);
-    if (meanwhile !== present) return await this.open(plan, runId);
     const entry: SiteEntry = {
       target,
       session: plan.session,
@@ -71,8 +73,19 @@ export class Entries {
       absoluteDeadline: plan.absoluteDeadline,
       boot: null,
       results: {},
-      ledger: { outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0 },
+      ledger: {
+        ...{ outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0 },
+        // What a lost session did to the power since the snapshot, nobody else will tell.
+        powerActions: present?.ledger.powerActions ?? [],
+      },
     };
+    if (!(await this.#link.isAlive(entry))) {
+      throw new PitstopError(
+        "conflict",
+        `The session ${plan.session} of ${target} has ended; nothing more is done for it.`,
+      );
+    }
+    if (this.#journal.get(target) !== (present ?? null)) return await this.open(plan, runId);
     this.#journal.put(entry);
     await this.#journal.save(entry);
     return entry;
@@ -85,6 +98,15 @@ export class Entries {
     const kept = entry.snapshot;
     await this.#journal.save(entry);
     return kept;
+  }
+
+  /** Noted before it is done, so that no death of this process makes the record forget it. */
+  async note(target: string, session: string, action: PowerAction): Promise<void> {
+    const entry = this.#journal.get(target);
+    if (entry?.session !== session) return;
+    const others = entry.ledger.powerActions.filter(({ at, why }) => at !== action.at || why !== action.why);
+    entry.ledger.powerActions = [...others, action].slice(-MAX_POWER_ACTIONS);
+    await this.#journal.save(entry);
   }
 
   /**

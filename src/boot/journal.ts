@@ -4,7 +4,7 @@ import { z } from "zod";
 import { DoneRequest, SessionMessage } from "../domain/agent.js";
 import { Name } from "../domain/basics.js";
 import { messageOf, PitstopError } from "../domain/errors.js";
-import { SessionPlan, TaskResult } from "../domain/session.js";
+import { PowerAction, SessionPlan, TaskResult } from "../domain/session.js";
 import { BootSnapshot } from "../domain/snapshot.js";
 import { ensureFolder, syncFolder, UNFINISHED, writeAtomically } from "../stores/atomic.js";
 import { Coalesced } from "./coalesced.js";
@@ -51,6 +51,7 @@ const SiteEntrySchema = z.object({
     leaseUntil: z.string().nullable(),
     withdrawnAt: z.string().nullable(),
     lastEpoch: z.number().int(),
+    powerActions: z.array(PowerAction).default([]),
   }),
 });
 

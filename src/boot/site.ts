@@ -1,5 +1,5 @@
 import type { AgentTask, DoneRequest, HelloRequest, SessionMessage } from "../domain/agent.js";
-import type { BootDiagnosis, SessionPlan, TaskResult } from "../domain/session.js";
+import type { BootDiagnosis, PowerAction, SessionPlan, TaskResult } from "../domain/session.js";
 import type { BootSnapshot } from "../domain/snapshot.js";
 
 /**
@@ -34,6 +34,8 @@ export interface SiteLedger {
   withdrawnAt: string | null;
   /** The highest arming seen: a late attempt of an earlier one is refused. */
   lastEpoch: number;
+  /** What was done to the target's power since its snapshot, each noted before it was asked for; oldest first, at most 64. */
+  powerActions: PowerAction[];
 }
 
 export interface MintedNonce {
@@ -120,6 +122,8 @@ export interface Site {
   open(plan: SessionPlan, runId: string): Promise<SiteEntry>;
   entry(target: string): SiteEntry | null;
   entries(): SiteEntry[];
+  /** Keeps what is about to be done to the power, durably; said again with the same moment and reason, it is what became of it. */
+  note(target: string, session: string, action: PowerAction): Promise<void>;
   /** Get-or-create: returns the snapshot that is kept, fsynced, which may be an earlier one. */
   keepSnapshot(target: string, session: string, snapshot: BootSnapshot): Promise<BootSnapshot>;
   /** Ensures that the image's files are in the cache with matching digests, and its medium where the session boots from one. Returns bytes fetched (0: all were there). */

@@ -15,6 +15,8 @@ export type OffHow =
 export interface EnsureOptions {
   /** Told with each power action. */
   why: string;
+  /** Told, and awaited, before each power action is asked for, and again with what became of it. */
+  note?: (action: PowerAction) => Promise<void>;
   /** After each reading of the power. */
   onPoll?: (power: PowerState, elapsedMs: number) => void;
   /** Honoured between reads and writes; an answer to a write is always waited for. */
@@ -141,15 +143,24 @@ class Run {
   private async ask(kind: ResetKind): Promise<boolean> {
     this.options.signal?.throwIfAborted();
     const action = { at: new Date(this.now()).toISOString(), what: kind, why: this.options.why };
-    try {
-      await this.control.reset(kind);
+    const unanswered = { ...action, what: `${kind} (unanswered)` };
+    // Until the answer is here that is what is known, and all that a death of this process leaves.
+    await this.options.note?.(unanswered);
+    const answer = await this.control.reset(kind).then(
+      () => null,
+      (error: unknown) => ({ error }),
+    );
+    if (answer === null) {
       this.actions.push(action);
+      await this.options.note?.(action);
       return true;
-    } catch (error) {
-      if (!(error instanceof PitstopError) || !isRetryable(error.code)) throw error;
-      this.actions.push({ ...action, what: `${kind} (unanswered)` });
-      return false;
     }
+    const { error } = answer;
+    const known = error instanceof PitstopError && !isRetryable(error.code);
+    if (known) await this.options.note?.({ ...action, what: `${kind} (refused)` });
+    if (known || !(error instanceof PitstopError)) throw error;
+    this.actions.push(unanswered);
+    return false;
   }
 
   /** Readings at a growing interval until the deadline, one last reading at it. A BMC that hiccups is asked again. */

@@ -99,6 +99,8 @@ export const SessionPlan = z.object({
   limits: PlannedLimits,
   /** The open snapshot of a session that was lost: it is adopted, and the target is brought home before anything else. */
   adopted: BootSnapshot.nullable(),
+  /** Why the request itself was refused, where a target that a lost session left away is brought home all the same. */
+  refusal: z.object({ code: z.string(), message: z.string() }).optional(),
   /** Wall clock; after it the site serves home and the agent's lease cannot be extended. */
   absoluteDeadline: z.string(),
 });

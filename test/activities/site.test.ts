@@ -163,18 +163,50 @@ describe("what a lost session saw", () => {
     const lost = planOf({ session: "lost" });
     await site.site.open(lost, lost.session);
     await site.site.keepSnapshot("r1-n07", "lost", snapshotOf(lost, [WEAK]));
-    site.link.alive = false;
+    site.link.ended.add("lost");
 
     for (const session of ["second", "third"]) {
       const plan = planOf({ session });
       const { snapshot } = await rig.run("captureSnapshot", { plan });
       expect(snapshot.session).toBe("lost");
       await rig.run("closeSite", { plan, untouched: true });
+      if (session === "second") site.link.ended.add(session);
     }
     expect(rig.asked).toEqual([]);
     expect(site.site.entry("r1-n07")?.snapshot?.session).toBe("lost");
     await rig.run("closeSite", { plan: planOf({ session: "third" }), untouched: false });
     expect(site.site.entry("r1-n07")).toBe(null);
+  });
+
+  it("is not touched by a late attempt of a session that has ended, and nothing is opened for one", async () => {
+    const { site, rig, plan, snapshot } = await inImage();
+    await rig.run("closeSite", { plan, untouched: false });
+    site.link.ended.add(plan.session);
+    const late = { plan, epoch: null, wasOff: false, why: "late" };
+    await expect(rig.run("ensureOn", late)).rejects.toMatchObject({ code: "conflict" });
+    await expect(rig.run("restoreBoot", { plan, snapshot })).rejects.toThrow("has ended; nothing more is done for it");
+    await expect(rig.run("captureSnapshot", { plan })).rejects.toMatchObject({ code: "conflict" });
+    expect(rig.asked).toEqual([]);
+    expect(site.site.entry("r1-n07")).toBe(null);
+  });
+
+  it("tells what a lost attempt did to the power, and what a lost session did before it", async () => {
+    const { site, rig, plan, snapshot } = await inImage();
+    const off = () => rig.run("ensureOff", { plan, running: "image", why: "leave the image" });
+    rig.answers(SILENT);
+    await off();
+    await rig.run("ensureOn", { plan, epoch: null, wasOff: false, why: "go home" });
+    // The completions of both are lost, and the session with them.
+    await site.restart();
+    site.link.ended.add(plan.session);
+    const next = planOf({ session: "next" });
+    await rig.run("captureSnapshot", { plan: next });
+    const { powerActions } = await rig.run("restoreBoot", { plan: next, snapshot });
+    expect(powerActions).toMatchObject([
+      { what: "ForceOff", why: "leave the image" },
+      { what: expect.stringMatching(/^On/), why: "go home" },
+    ]);
+    expect(await rig.run("closeSite", { plan: next, untouched: false })).toMatchObject({ powerActions });
   });
 
   it("a session's own snapshot goes with it though it ends untouched", async () => {

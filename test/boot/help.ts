@@ -28,6 +28,8 @@ export class RecordedLink implements SessionLink {
   readonly events: SiteProgress[] = [];
   looks = 0;
   alive: boolean | "unknown" = true;
+  /** Sessions that are not alive whatever `alive` says. */
+  readonly ended = new Set<string>();
   fail: "never" | "unreachable" | "gone" = "never";
 
   async hello(_entry: SiteEntry, request: HelloRequest): Promise<void> {
@@ -42,10 +44,10 @@ export class RecordedLink implements SessionLink {
     this.#answer();
     this.reboots.push({ bootId, how });
   }
-  async isAlive(): Promise<boolean> {
+  async isAlive(entry: SiteEntry): Promise<boolean> {
     this.looks++;
     if (this.alive === "unknown") throw new PitstopError("unreachable", "Temporal cannot be asked.");
-    return this.alive;
+    return this.alive && !this.ended.has(entry.session);
   }
   progress(_entry: SiteEntry, event: SiteProgress): void {
     this.events.push(event);

@@ -22,7 +22,7 @@ const entryOf = (name: string): SiteEntry => ({
   absoluteDeadline: "2027-01-01T00:00:00.000Z",
   boot: null,
   results: {},
-  ledger: { outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0 },
+  ledger: { outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0, powerActions: [] },
 });
 
 describe("the journal", () => {
@@ -126,7 +126,8 @@ describe("an entry", () => {
     await expect(site.site.open(planOf({ session: "s-2" }), "run-2")).rejects.toMatchObject({ code: "busy" });
     site.link.alive = "unknown";
     await expect(site.site.open(planOf({ session: "s-2" }), "run-2")).rejects.toMatchObject({ code: "unreachable" });
-    site.link.alive = false;
+    site.link.alive = true;
+    site.link.ended.add("s-1");
     expect((await site.site.open(planOf({ session: "s-2" }), "run-2")).snapshot).toEqual(kept);
     await expect(site.site.keepSnapshot("r1-n07", "s-1", armed)).rejects.toMatchObject({ code: "busy" });
   });

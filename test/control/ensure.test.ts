@@ -35,6 +35,48 @@ class Fake {
   } as unknown as TargetControl;
 }
 
+describe("what is noted", () => {
+  const noting = (fake: Fake) => {
+    const noted: string[] = [];
+    const note = async ({ what }: { what: string }) => void noted.push(`${what} at ${fake.asked.length}`);
+    return { noted, options: { ...fake.options, note } };
+  };
+
+  it("is there before the machine is asked, and says afterwards what became of it", async () => {
+    const fake = new Fake();
+    fake.onReset = () => {
+      fake.power = "Off";
+    };
+    const { noted, options } = noting(fake);
+    await ensureOff(fake.control, { mode: "force" }, options);
+    expect(noted).toEqual(["ForceOff (unanswered) at 0", "ForceOff at 1"]);
+  });
+
+  it("stays unanswered where the answer was lost, and is refused where the machine refused", async () => {
+    const fake = new Fake();
+    fake.onReset = () => {
+      fake.power = "Off";
+      throw lost();
+    };
+    const first = noting(fake);
+    await ensureOff(fake.control, { mode: "force" }, first.options);
+    expect(first.noted).toEqual(["ForceOff (unanswered) at 0"]);
+    fake.onReset = () => {
+      throw new PitstopError("refused", "no");
+    };
+    const second = noting(fake);
+    await expect(ensureOn(fake.control, second.options)).rejects.toMatchObject({ code: "refused" });
+    expect(second.noted).toEqual(["On (unanswered) at 1", "On (refused) at 2"]);
+  });
+
+  it("is not asked for where it cannot be noted", async () => {
+    const fake = new Fake();
+    const note = async () => Promise.reject(new Error("the disk is full"));
+    await expect(ensureOff(fake.control, { mode: "force" }, { ...fake.options, note })).rejects.toThrow("full");
+    expect(fake.asked).toEqual([]);
+  });
+});
+
 const GRACEFUL = { mode: "graceful", gracefulMs: 180_000, gracefulText: "180s", then: "abort" } as const;
 
 describe("off", () => {

@@ -680,21 +680,24 @@ describe("a session's story", () => {
     ]);
   });
 
-  it("a site that is away at the end is told when it is back, and the record does not wait for that", async () => {
-    helloAtBoot();
-    let away = true;
-    const close = world.site().closeSite;
-    world.override.closeSite = async (input) => {
-      if (away) throw ApplicationFailure.nonRetryable("Nobody is there.", "unreachable");
-      return await close(input);
-    };
-    const handle = await start();
-    await expect.poll(() => world.records.at(-1)?.endedAt ?? null, { timeout: 10_000 }).not.toBe(null);
-    await expect(start()).rejects.toThrow(/already started/i);
-    away = false;
-    expect(await handle.result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
-    expect(world.calls.at(-1)).toBe("close");
-  });
+  it.each(["unreachable", "refused"])(
+    "a site that is %s at the end is told when it is back, and the record does not wait for that",
+    async (code) => {
+      helloAtBoot();
+      let away = true;
+      const close = world.site().closeSite;
+      world.override.closeSite = async (input) => {
+        if (away) throw ApplicationFailure.nonRetryable("Nobody is there.", code);
+        return await close(input);
+      };
+      const handle = await start();
+      await expect.poll(() => world.records.at(-1)?.endedAt ?? null, { timeout: 10_000 }).not.toBe(null);
+      await expect(start()).rejects.toThrow(/already started/i);
+      away = false;
+      expect(await handle.result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+      expect(world.calls.at(-1)).toBe("close");
+    },
+  );
 
   it("a snapshot that the catalogue kept without saying so goes with its session", async () => {
     world.keepAnswers = false;

@@ -63,11 +63,12 @@ export class Doorkeeper {
     if (!entry || !boot) throw refusal(401, "This nonce is not known here; fetch the boot script again.");
     this.#refuseOver(entry, boot);
     this.#refuseOther(entry, request);
-    if (boot.helloAt === null) await this.#firstHello(entry, boot, request);
+    if (boot.helloAt === null) this.#firstHello(entry, boot, request);
     else if (boot.bootId !== request.bootId || boot.spentNonce !== request.nonce) {
       await this.#secondHello(entry, "a second hello came, from another boot", request.bootId);
       throw refusal(410, "The nonce was spent by another boot, so both are revoked; boot into your own system.");
     }
+    await this.#keepAndTell(entry, boot);
     return {
       token: this.#tokens.mint({ ...entry, epoch: boot.epoch, bootId: request.bootId }),
       session: entry.session,
@@ -99,14 +100,18 @@ export class Doorkeeper {
     this.#rates.forget(target);
   }
 
-  async #firstHello(entry: SiteEntry, boot: SiteBoot, request: HelloRequest): Promise<void> {
+  #firstHello(entry: SiteEntry, boot: SiteBoot, request: HelloRequest): void {
     // Set before anything is waited for: a second hello that comes meanwhile finds the nonce spent.
     Object.assign(boot, { bootId: request.bootId, spentNonce: request.nonce, helloAt: this.#nowText() });
     this.#leases.grant(entry);
     this.#outbox.add(entry, { kind: "hello", request });
-    await this.#options.sessions.save(entry);
     this.#options.link.progress(entry, { what: "hello" });
     this.#options.log.info({ target: entry.target, epoch: boot.epoch, kernel: request.kernel }, "the agent said hello");
+  }
+
+  /** Done for a repeated hello as well: the disk may have been full at the first one. */
+  async #keepAndTell(entry: SiteEntry, boot: SiteBoot): Promise<void> {
+    await this.#options.sessions.save(entry);
     if ((await this.#outbox.send(entry, HELLO_TOLD_MS)) === "gone") {
       boot.revoked = true;
       await this.#options.sessions.save(entry);

@@ -164,7 +164,12 @@ export class AgentGateway {
     boot.revoked = true;
     if (!expected) this.#outbox.add(entry, { kind: "rebooted", bootId: bootId ?? boot.bootId ?? "", how });
     this.#options.log.warn({ target: entry.target, how, expected }, "the target rebooted in its image");
-    await this.#options.sessions.save(entry);
+    try {
+      await this.#options.sessions.save(entry);
+    } catch (error) {
+      // It is not seen a second time: the session hears of it although this site cannot remember it.
+      this.#options.log.error({ err: error, target: entry.target }, "the journal could not be written");
+    }
     // The session first: whoever waits for the agent must not hear of a boot that is over before the session knows why.
     await this.#outbox.send(entry, REBOOT_TOLD_MS);
     if (entry.boot === boot) this.bootEnded(entry.target);

@@ -125,7 +125,10 @@ export class Entries {
     if ((entry.plan.via === "virtual-media") !== (medium !== null)) {
       throw new TypeError("a session has a medium where it boots from one, and nowhere else");
     }
-    if (entry.boot?.epoch === epoch) return entry.boot;
+    if (entry.boot?.epoch === epoch) {
+      await this.#journal.settle(entry);
+      return entry.boot;
+    }
     const boot = freshBoot(epoch, wasOff, unguessable());
     if (medium) {
       // Nobody asks for a nonce on this way: it is in the medium, once for the whole arming.
@@ -162,6 +165,7 @@ export class Entries {
       entry.absoluteDeadline = plan.absoluteDeadline;
       await this.#journal.save(entry);
     }
+    await this.#journal.settle(entry);
     return entry;
   }
 

@@ -64,6 +64,9 @@ export interface CorruptFile {
 interface Slot {
   entry: SiteEntry;
   write: Coalesced;
+  /** Saves that were asked for, and the last of them that is on disk: a disk that was full leaves the two apart. */
+  asked: number;
+  kept: number;
 }
 
 /**
@@ -112,7 +115,16 @@ export class Journal {
   async save(entry: SiteEntry): Promise<void> {
     const slot = this.#slots.get(entry.target);
     // An entry that was closed in the meantime has nothing more to keep.
-    if (slot?.entry === entry) await slot.write.run();
+    if (slot?.entry !== entry) return;
+    const mine = ++slot.asked;
+    await slot.write.run();
+    slot.kept = Math.max(slot.kept, mine);
+  }
+
+  /** Saves what an earlier save could not: who finds in memory what he wanted to write must not take it for kept. */
+  async settle(entry: SiteEntry): Promise<void> {
+    const slot = this.#slots.get(entry.target);
+    if (slot && slot.kept < slot.asked) await this.save(entry);
   }
 
   /** Forgets the target's entry, durably. */
@@ -120,12 +132,18 @@ export class Journal {
     const slot = this.#slots.get(target);
     if (!slot) return;
     this.#slots.delete(target);
-    // A write that is under way would bring the file back: this one runs after it and removes the file.
-    await slot.write.run();
+    try {
+      // A write that is under way would bring the file back: this one runs after it and removes the file.
+      await slot.write.run();
+    } catch (error) {
+      // The file may still be there, and a later process would believe it: so it is not forgotten here either.
+      if (!this.#slots.has(target)) this.#slots.set(target, slot);
+      throw error;
+    }
   }
 
   #slotOf(entry: SiteEntry): Slot {
-    const slot: Slot = { entry, write: new Coalesced(() => this.#write(slot)) };
+    const slot: Slot = { entry, write: new Coalesced(() => this.#write(slot)), asked: 0, kept: 0 };
     return slot;
   }
 

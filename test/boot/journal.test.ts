@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -55,6 +55,29 @@ describe("the journal", () => {
     const [left] = readdirSync(folder);
     expect(left).toMatch(/^r1\.json\.corrupt-\d+$/);
     expect(readFileSync(join(folder, left ?? ""), "utf8")).toBe(text);
+  });
+
+  it("saves by settle what a failed save left in memory alone", async () => {
+    const journal = await Journal.open(folder);
+    const entry = entryOf("r1");
+    journal.put(entry);
+    // A folder in the file's place: the write fails, as on a disk that is full.
+    mkdirSync(join(folder, "r1.json", "in-the-way"), { recursive: true });
+    await expect(journal.save(entry)).rejects.toThrow();
+    rmSync(join(folder, "r1.json"), { recursive: true });
+    await journal.settle(entry);
+    expect((await Journal.open(folder)).all()).toEqual([entry]);
+  });
+
+  it("keeps an entry whose file could not be removed, so that its removal is tried again", async () => {
+    const journal = await Journal.open(folder);
+    journal.put(entryOf("r1"));
+    mkdirSync(join(folder, "r1.json", "in-the-way"), { recursive: true });
+    await expect(journal.remove("r1")).rejects.toThrow();
+    expect(journal.get("r1")).not.toBeNull();
+    rmSync(join(folder, "r1.json"), { recursive: true });
+    await journal.remove("r1");
+    expect(journal.get("r1")).toBeNull();
   });
 
   it("forgets durably, and a save that comes too late brings nothing back", async () => {

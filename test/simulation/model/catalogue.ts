@@ -1,0 +1,61 @@
+import { createHash } from "node:crypto";
+import type { Catalogue } from "../../../src/catalogue/catalogue.js";
+import type { SessionRecord } from "../../../src/domain/record.js";
+import type { BootSnapshot } from "../../../src/domain/snapshot.js";
+import type { ObjectStore } from "../../../src/stores/store.js";
+import { outside } from "./clock.js";
+import type { World } from "./world.js";
+
+const copy = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+
+/** The catalogue in memory: what was acknowledged is there for good, and sometimes it is away. */
+export class SimulatedCatalogue {
+  readonly documents = new Map<string, object>();
+  readonly snapshots = new Map<string, BootSnapshot>();
+  readonly records = new Map<string, SessionRecord>();
+
+  constructor(private readonly world: World) {}
+
+  asCatalogue(): Catalogue {
+    const parts: Partial<Catalogue> = {
+      get: ((kind: string, name: string) => this.ask(() => this.documents.get(`${kind}/${name}`) ?? null)) as never,
+      openSnapshot: (target) => this.ask(() => copy(this.snapshots.get(target) ?? null)),
+      openSnapshots: () => this.ask(() => copy([...this.snapshots.values()])),
+      keepSnapshot: (snapshot) =>
+        this.ask(() => {
+          const kept = this.snapshots.get(snapshot.target) ?? copy(snapshot);
+          this.snapshots.set(snapshot.target, kept);
+          return copy(kept);
+        }),
+      closeSnapshot: (target) => this.ask(() => void this.snapshots.delete(target)),
+      putRecord: (record) =>
+        this.ask(() => {
+          this.records.set(record.session, copy(record));
+          this.world.promises.recorded(record);
+        }),
+    };
+    return parts as Catalogue;
+  }
+
+  private ask<T>(act: () => T): Promise<T> {
+    return outside(this.world.random.between(1, 15), () => {
+      if (this.world.adversary.catalogueAway()) throw new Error("the catalogue is away");
+      return act();
+    });
+  }
+}
+
+/** Scripts, findings and logs. */
+export function simulatedObjects(): ObjectStore {
+  const objects = new Map<string, Uint8Array>();
+  return {
+    put: (bytes) =>
+      outside(1, () => {
+        const digest = createHash("sha256").update(bytes).digest("hex");
+        objects.set(digest, bytes);
+        return digest;
+      }),
+    get: (digest) => outside(1, () => objects.get(digest) ?? Buffer.from("null")),
+    has: (digest) => outside(1, () => objects.has(digest)),
+  };
+}

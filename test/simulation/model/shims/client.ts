@@ -1,0 +1,4 @@
+/** What Temporal's client throws for a workflow that is not there. */
+export class WorkflowNotFoundError extends Error {
+  override name = "WorkflowNotFoundError";
+}

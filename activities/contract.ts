@@ -62,6 +62,8 @@ export interface SiteActivities {
   ensureOff(input: {
     plan: SessionPlan;
     running: "home" | "image";
+    /** ISO 8601: when it was powered on, armed, by a boot that made no contact so far; null where it is no such boot. */
+    unseenSince: string | null;
     why: string;
   }): Promise<Effects & { off: boolean; tookMs: number }>;
   /** Where the target is now: off, in its own system, in the image, or somewhere that cannot be told. */

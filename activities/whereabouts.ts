@@ -1,3 +1,4 @@
+import type { SiteEntry } from "../src/boot/site.js";
 import type { TargetControl } from "../src/control/control.js";
 import type { BootDiagnosis, SessionPlan } from "../src/domain/session.js";
 import type { BootSnapshot, HomeAnswer } from "../src/domain/snapshot.js";
@@ -22,23 +23,39 @@ export async function locate(
 
 /**
  * Whether the target's own system may run where the image should, although the image's agent does not speak any more:
- * it answers, or the image has ended by itself. Its boot was revoked, or its lease is over; one that never said hello, in an
- * arming that still stands, has not ended.
+ * it answers, or the image has ended by itself (its boot was revoked, or its lease is over), or the image may never have
+ * begun. A boot of which nothing was fetched may be its own system's on the way up, until that would have answered.
  */
 export async function mayBeHome(
   deps: Pick<SiteDeps, "site" | "askHome">,
   control: TargetControl,
   plan: SessionPlan,
+  unseenSince: string | null,
 ): Promise<boolean> {
   if ((await control.power()) === "Off") return false;
   const entry = deps.site.entry(plan.target.name);
   const boot = entry?.boot ?? null;
+  const unseen = unseenSince !== null && !boot?.helloAt && !boot?.initrdFetchedAt;
+  if (!unseen && hasEnded(entry)) return true;
+  const before = entry?.snapshot?.home ?? [];
+  const answers = await Promise.all(plan.target.home.map(deps.askHome));
+  if (answers.some((answer) => speaksForHome(answer, before))) return true;
+  return unseen && mayYetAnswer(plan, entry?.snapshot ?? null, Date.parse(unseenSince));
+}
+
+/** Whether the image of the entry's boot has ended by itself. One that never said hello, in an arming that still stands, has not. */
+function hasEnded(entry: SiteEntry | null): boolean {
+  const boot = entry?.boot ?? null;
   if (!entry || !boot || boot.revoked) return true;
   const { leaseUntil } = entry.ledger;
-  if (boot.helloAt !== null && leaseUntil !== null && Date.parse(leaseUntil) <= Date.now()) return true;
-  const before = entry.snapshot?.home ?? [];
-  const answers = await Promise.all(plan.target.home.map(deps.askHome));
-  return answers.some((answer) => speaksForHome(answer, before));
+  return boot.helloAt !== null && leaseUntil !== null && Date.parse(leaseUntil) <= Date.now();
+}
+
+/** Its silence says something only of a system that answers at all, and only when its time to come up is over. */
+function mayYetAnswer(plan: SessionPlan, snapshot: BootSnapshot | null, onAt: number): boolean {
+  const couldAnswer =
+    snapshot?.state.power === "Off" ? plan.target.home.length > 0 : snapshot?.home.some((answer) => answer.answered);
+  return !couldAnswer || Date.now() < onAt + plan.limits.homeMs;
 }
 
 /** The same machine as before departure, by its own word. */

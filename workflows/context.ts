@@ -191,6 +191,8 @@ export interface Leg {
    * the first verified power-off, from the power-on that brings it home, and where it left the image by itself.
    */
   mayBeHome: boolean;
+  /** When it was powered on, armed, in milliseconds since 1970, by a boot of which nothing was heard yet; else null. */
+  unseenSince: number | null;
   /** Known from the last step; null: only a look tells. */
   running: "off" | "image" | null;
 }

@@ -32,6 +32,8 @@ export async function depart(ctx: SessionContext): Promise<void> {
     );
     log.diagnoses.push(diagnosis);
     leg.running = null;
+    // What fetched the whole image is that image, and no system of the owner's.
+    if (diagnosis.initrdFetched) leg.unseenSince = null;
     if (attempt >= plan.limits.bootAttempts) {
       throw ApplicationFailure.nonRetryable(
         `The image made no contact in ${attempt} boot${attempt === 1 ? "" : "s"}: ${diagnosis.summary}`,
@@ -63,6 +65,8 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   await shutDown(ctx, `boot ${plan.image?.name}${nth}`);
   leg.running = null;
   mail.wentHome = null;
+  // Before the act: it may be on whatever becomes of this call.
+  leg.unseenSince = Date.now();
   log.count(
     await site(
       "ensureOn",
@@ -72,6 +76,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   );
   const hello = await firstContact(ctx, epoch, plan.limits.bootMs * attempt);
   if (!hello) return null;
+  leg.unseenSince = null;
   leg.running = "image";
   const { bootId, at, firmware, uptimeSeconds } = hello;
   log.contacts.push({ epoch, bootId, at, firmware, uptimeSeconds });
@@ -115,27 +120,36 @@ export async function shutDown(ctx: SessionContext, why: string): Promise<void> 
   if (where === "home") leg.mayBeHome = true;
   if (where === "image" || !leg.mayBeHome) {
     const off = log.count(
-      await site("ensureOff", { plan, running: "image", why }, { summary: "Power off", limitMs: 5 * MINUTE }),
+      await site(
+        "ensureOff",
+        { plan, running: "image", unseenSince: unseen(leg), why },
+        { summary: "Power off", limitMs: 5 * MINUTE },
+      ),
     );
     log.spentByMachine(off.tookMs);
     leg.mayBeHome = !off.off;
   }
   if (leg.mayBeHome) await askToShutDown(ctx, why);
+  leg.unseenSince = null;
   leg.verifiedOff = leg.verifiedOff || snapshot.state.power === "On";
   leg.running = "off";
 }
 
-/** Where the target is; what may be its own system on the way up is given the time that its owner allows for that. */
-async function settled({ plan, log, site, leg }: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
-  const deadline = Date.now() + plan.limits.homeMs;
+/** Where the target is. What may be its own system on the way up is given the time that its owner allows for that. */
+export async function settled({ plan, log, site, leg }: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
+  const deadline = (leg.mayBeHome ? Date.now() : (leg.unseenSince ?? 0)) + plan.limits.homeMs;
   for (let pauseMs = 5_000; ; pauseMs = Math.min(2 * pauseMs, MINUTE)) {
     const { where } = log.count(
       await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }),
     );
-    if (where !== "unknown" || !leg.mayBeHome || Date.now() >= deadline) return where;
+    if (where !== "unknown" || Date.now() >= deadline) return where;
     await sleep(pauseMs, { summary: "It may be on its way up" });
   }
 }
+
+/** When the boot began of which nothing was heard, for the site: it knows what of it was fetched. */
+export const unseen = (leg: SessionContext["leg"]): string | null =>
+  leg.unseenSince === null ? null : new Date(leg.unseenSince).toISOString();
 
 /** Ensures that the target's own system is off: kindly, by its owner's deadline and policy. */
 export async function askToShutDown({ plan, log, site, leg }: SessionContext, why: string): Promise<void> {
@@ -143,7 +157,7 @@ export async function askToShutDown({ plan, log, site, leg }: SessionContext, wh
   const off = log.count(
     await site(
       "ensureOff",
-      { plan, running: "home", why },
+      { plan, running: "home", unseenSince: null, why },
       { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
     ),
   );

@@ -34,6 +34,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     verifiedOff: false,
     shutdownAskedAt: null,
     mayBeHome: true,
+    unseenSince: null,
     running: null,
   };
   const mail = listen({

@@ -2,7 +2,7 @@ import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workfl
 import type { Failure } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { central, patient, type SessionContext } from "./context.js";
-import { askToShutDown } from "./departure.js";
+import { askToShutDown, settled, unseen } from "./departure.js";
 import { failureOf, type Logbook } from "./logbook.js";
 import { announcedSignal } from "./messages.js";
 
@@ -52,11 +52,22 @@ async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Fai
     } catch (error) {
       const failure = failureOf(error);
       // A refused password is never tried again (lock-outs), and waiting longer for a proof was done already.
-      if (attempt >= ATTEMPTS || failure.code === "unauthorized" || failure.code === "homeNotProved") return failure;
+      if (attempt >= ATTEMPTS || failure.code === "unauthorized") return failure;
+      if (failure.code === "homeNotProved" && (attempt > 1 || !mayHang(ctx))) return failure;
       ctx.log.notes.push(`Restore attempt ${attempt}: ${failure.message}`);
       await sleep(5_000 * attempt * attempt, { summary: `Before restore attempt ${attempt + 1}` });
     }
   }
+}
+
+/**
+ * A boot of which nothing was ever heard was left alone, because it might have been the target's own system on its way up. It
+ * had the time for that now: what still says nothing hangs, and the next attempt may turn it off.
+ */
+function mayHang({ leg }: SessionContext): boolean {
+  if (leg.unseenSince === null) return false;
+  leg.mayBeHome = false;
+  return true;
 }
 
 /**
@@ -69,16 +80,20 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   const { plan, log, site, leg } = ctx;
   const toBeOn = snapshot.state.power === "On";
   log.enter("restoring");
+  // One that was off is not asked to go before it is known whether anybody is there to obey.
   const where =
     leg.running ??
-    log.count(await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }))
-      .where;
+    (leg.unseenSince !== null && !toBeOn
+      ? await settled(ctx, snapshot)
+      : log.count(
+          await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }),
+        ).where);
   leg.running = null;
   let atHome = where === "home" || (where === "unknown" && leg.mayBeHome);
   if (!atHome && where !== "off") {
     const off = await site(
       "ensureOff",
-      { plan, running: "image", why: "leave the image" },
+      { plan, running: "image", unseenSince: unseen(leg), why: "leave the image" },
       { summary: "Leave the image", limitMs: 5 * MINUTE },
     );
     log.spentByMachine(log.count(off).tookMs);
@@ -90,6 +105,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
     atHome = false;
   }
   leg.mayBeHome = atHome;
+  if (!atHome) leg.unseenSince = null;
   // Whoever turned it off: a power that was read as off since departure lies between.
   leg.verifiedOff ||= !atHome;
   const restored = await site(

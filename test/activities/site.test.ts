@@ -100,7 +100,8 @@ async function inImage(before: HomeAnswer = WEAK, more: Parameters<typeof planOf
 }
 
 describe("leaving the image", () => {
-  const leave = (rig: Rig, plan: SessionPlan) => rig.run("ensureOff", { plan, running: "image", why: "test" });
+  const leave = (rig: Rig, plan: SessionPlan) =>
+    rig.run("ensureOff", { plan, running: "image", unseenSince: null, why: "test" });
 
   it("pulls the plug on an image whose agent is silent", async () => {
     const { rig, plan } = await inImage();
@@ -141,6 +142,51 @@ describe("leaving the image", () => {
     await later(1_100);
     expect(await leave(rig, plan)).toMatchObject({ off: false });
     expect(rig.asked).toEqual([]);
+  });
+});
+
+describe("leaving a boot of which nothing was heard", () => {
+  const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
+  /** Armed and powered on. */
+  async function armed(home: HomeAnswer[], fetched = false) {
+    const site = await newSite();
+    const plan = planOf();
+    await site.publish(plan);
+    await site.site.keepSnapshot(plan.target.name, plan.session, snapshotOf(plan, home));
+    const boot = site.site.entry(plan.target.name)?.boot;
+    if (boot && fetched) boot.initrdFetchedAt = new Date().toISOString();
+    return { rig: new Rig(site), plan };
+  }
+  const leave = (rig: Rig, plan: SessionPlan, unseenSince: string) =>
+    rig.run("ensureOff", { plan, running: "image", unseenSince, why: "test" });
+
+  it("leaves it alone while its own system may be on the way up", async () => {
+    const { rig, plan } = await armed([strong("a")]);
+    expect(await leave(rig, plan, ago(0))).toMatchObject({ off: false, powerActions: [] });
+    expect(rig.asked).toEqual([]);
+  });
+
+  it("pulls the plug when its own system would have answered long ago", async () => {
+    const { rig, plan } = await armed([strong("a")]);
+    expect(await leave(rig, plan, ago(plan.limits.homeMs + 1_000))).toMatchObject({ off: true });
+    expect(rig.asked).toEqual(["ForceOff"]);
+  });
+
+  it("never pulls the plug on what did not answer before departure either: its silence says nothing", async () => {
+    const { rig, plan } = await armed([{ ...WEAK, answered: false }]);
+    expect(await leave(rig, plan, ago(plan.limits.homeMs + 1_000))).toMatchObject({ off: false });
+  });
+
+  it("pulls the plug at once when the whole image was fetched: that is no system of the owner's", async () => {
+    const { rig, plan } = await armed([strong("a")], true);
+    expect(await leave(rig, plan, ago(1_000))).toMatchObject({ off: true });
+  });
+
+  it("knows what it waits for after the boot was withdrawn, too", async () => {
+    const { rig, plan } = await armed([strong("a")]);
+    await rig.site.site.withdraw(plan.target.name, plan.session);
+    expect(await leave(rig, plan, ago(0))).toMatchObject({ off: false });
+    expect(await leave(rig, plan, ago(plan.limits.homeMs + 1_000))).toMatchObject({ off: true });
   });
 });
 

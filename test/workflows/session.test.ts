@@ -541,6 +541,33 @@ describe("a session's story", () => {
     expect(world.proofs[0]?.watchLateOffMs).toBeGreaterThan(100_000);
   });
 
+  it("an abort while nothing is heard of the boot leaves it alone, until its own system's time to come up is over", async () => {
+    const base = world.site();
+    const asked: (string | null)[] = [];
+    world.where = "unknown";
+    world.override.ensureOff = async (input) => {
+      if (input.running !== "image") return await base.ensureOff(input);
+      asked.push(input.unseenSince);
+      return asked.length === 1
+        ? { powerActions: [], bmcRequests: { total: 0, powerPolls: 0 }, off: false, tookMs: 0 }
+        : await base.ensureOff(input);
+    };
+    world.override.verifyHome = async (input) => {
+      const proof = await base.verifyHome(input);
+      return asked.length === 1 ? { ...proof, verdict: { ...proof.verdict, proved: false } } : proof;
+    };
+    const handle = await start();
+    await reach("rebooting");
+    while (!world.calls.includes("on 1")) await new Promise((resolve) => setTimeout(resolve, 20));
+    await handle.executeUpdate("abort", { args: [{ by: "ada" }] });
+    expect(await handle.result()).toMatchObject({ outcome: "aborted", ending: "restored" });
+    expect(asked).toEqual([expect.stringContaining("T"), asked[0]]);
+    expect(world.calls.slice(world.calls.indexOf("on 1"))).toEqual([
+      ...["on 1", "locate", "restore", "verify"],
+      ...["locate", "off image", "restore", "on home", "verify", "close"],
+    ]);
+  });
+
   it("a lost session's target that says nothing is not forced off, and any boot of it is home", async () => {
     const capture = world.site().captureSnapshot;
     world.override.captureSnapshot = async (input) => {

@@ -238,7 +238,7 @@ describe("what a lost session saw", () => {
 
   it("tells what a lost attempt did to the power, and what a lost session did before it", async () => {
     const { site, rig, plan, snapshot } = await inImage();
-    const off = () => rig.run("ensureOff", { plan, running: "image", why: "leave the image" });
+    const off = () => rig.run("ensureOff", { plan, running: "image", unseenSince: null, why: "leave the image" });
     rig.answers(SILENT);
     await off();
     await rig.run("ensureOn", { plan, epoch: null, wasOff: false, why: "go home" });

@@ -94,7 +94,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.c
 function readYamlSettings(file: string): Record<string, unknown> {
   let content: unknown;
   try {
-    content = parseYaml(readFileSync(file, "utf8")) ?? {};
+    content = parseYaml(readFileSync(file, "utf8"), { logLevel: "error" }) ?? {};
   } catch (error) {
     throw new PitstopError("invalid", `${file} is not valid YAML: ${(error as Error).message.split("\n")[0]}`);
   }
@@ -109,6 +109,9 @@ function readYamlSettings(file: string): Record<string, unknown> {
         "invalid",
         `${file} has the setting "${key}", which does not exist; docs/running.md lists them.`,
       );
+    }
+    if (typeof value === "object" && value !== null) {
+      throw new PitstopError("invalid", `${file} has more than one value for "${key}"; write one text or number.`);
     }
     settings[name] = String(value);
   }

@@ -42,7 +42,8 @@ const SiteEntrySchema = z.object({
   runId: z.string(),
   plan: SessionPlan,
   snapshot: BootSnapshot.nullable(),
-  absoluteDeadline: z.string(),
+  // Compared with the clock: a time that is none would never be over.
+  absoluteDeadline: z.string().refine((text) => !Number.isNaN(Date.parse(text)), "not a time"),
   boot: SiteBootSchema.nullable(),
   results: z.record(z.string(), TaskResult),
   ledger: z.object({

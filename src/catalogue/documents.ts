@@ -8,6 +8,7 @@ import {
   type Node,
   type Pair,
   parseAllDocuments,
+  visit,
 } from "yaml";
 import type { z } from "zod";
 import { CatalogueDocument } from "../domain/documents.js";
@@ -18,6 +19,9 @@ import { type Complaint, check, fieldPath } from "./explain.js";
 export const MAX_FILE_BYTES = 8 * 1024 * 1024;
 /** Each use of an anchor counts, nested uses multiply: enough for people, too few for a bomb. */
 const MAX_ALIASES = 100;
+
+/** Finding a place walks the document; a person mends a few things at a time. */
+const MAX_LOCATED = 100;
 
 /**
  * Reads catalogue documents from YAML (several per file, divided by `---`). Every document is checked before any is
@@ -51,8 +55,9 @@ export function parseYaml<S extends z.ZodType>(
     const { line, col } = lines.linePos(offset);
     return `${fileName}:${line}:${col}`;
   };
-  const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });
-  const documents = [...parsed].filter((document) => document.errors.length > 0 || document.contents !== null);
+  const documents = [...composed(text, fileName, lines)].filter(
+    (document) => document.errors.length > 0 || document.contents !== null,
+  );
   const read = documents
     .filter((document) => !isBlank(document))
     .map((document) => ({
@@ -63,6 +68,37 @@ export function parseYaml<S extends z.ZodType>(
     throw new PitstopError("invalid", `${fileName}:1:1: there is nothing in this file; write a document into it.`);
   }
   return read;
+}
+
+/** The parser compares each key with each; that is left to {@link doubledKey}, which a long mapping does not slow down. */
+function composed(text: string, fileName: string, lineCounter: LineCounter): Iterable<Document> {
+  try {
+    return parseAllDocuments(text, { lineCounter, prettyErrors: false, logLevel: "silent", uniqueKeys: false });
+  } catch (error) {
+    // The parser takes stack for each level.
+    if (!(error instanceof RangeError)) throw error;
+    throw new PitstopError("invalid", `${fileName}:1:1: it nests too deep; write it flatter.`);
+  }
+}
+
+/** Where a key is that its mapping has already. */
+function doubledKey(document: Document): number | null {
+  let at: number | null = null;
+  visit(document, {
+    Map(_key, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) {
+          at = startOf(key) ?? 0;
+          return visit.BREAK;
+        }
+        seen.add(key.value);
+      }
+      return undefined;
+    },
+  });
+  return at;
 }
 
 /** `---` with nothing behind it is not a document that somebody meant. */
@@ -79,6 +115,8 @@ function readDocument<S extends z.ZodType>(
   const [warning] = document.warnings;
   if (warning) throw invalid(place(warning.pos[0]), "", `${decapitalised(warning.message)}; take it out`);
   const start = document.contents?.range?.[0] ?? 0;
+  const doubled = doubledKey(document);
+  if (doubled !== null) throw invalid(place(doubled), "", "this key is there twice; keep one of the two");
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: MAX_ALIASES });
@@ -88,10 +126,12 @@ function readDocument<S extends z.ZodType>(
   const checked = check(schema, value);
   if (checked.ok) return checked.value;
   const located = checked.complaints
+    .slice(0, MAX_LOCATED)
     .map((complaint) => ({ complaint, offset: offsetOf(document, complaint) ?? start }))
     .sort((a, b) => a.offset - b.offset);
   const [first] = located;
-  const more = located.length > 1 ? ` (and ${located.length - 1} more in this document)` : "";
+  const others = checked.complaints.length - 1;
+  const more = others > 0 ? ` (and ${others} more in this document)` : "";
   throw invalid(
     place(first?.offset ?? start),
     fieldPath(first?.complaint.path ?? []),
@@ -110,7 +150,6 @@ function invalid(at: string, field: string, message: string, problems?: unknown[
 }
 
 function saySyntax(code: string, message: string): string {
-  if (code === "DUPLICATE_KEY") return "this key is there twice; keep one of the two";
   if (code === "TAB_AS_INDENT") return "a tab is used to indent; YAML wants spaces";
   return `this is not valid YAML: ${decapitalised(message).replace(/\.$/, "")}`;
 }

@@ -34,8 +34,12 @@ export function sentenceOf(complaints: readonly Complaint[]): string {
   return `${field === "" ? "" : `${field}: `}${first.message}${more}.`;
 }
 
+/** Nobody mistypes a longer one; comparing takes time for each letter. */
+const MAX_MISTYPED = 64;
+
 /** The known word nearest to a mistyped one: at most a third of its letters may be wrong. */
 export function nearest(word: string, known: readonly string[]): string | null {
+  if (word.length > MAX_MISTYPED) return null;
   const lower = word.toLowerCase();
   let best: { word: string; distance: number } | null = null;
   for (const candidate of known) {

@@ -9,6 +9,7 @@ import { runCommand } from "./commands/run.js";
 import { sessionCommands } from "./commands/session.js";
 import { EXIT, exitOfError } from "./exit.js";
 import type { Io } from "./io.js";
+import { plain } from "./output.js";
 
 export { processIo } from "./io.js";
 
@@ -35,7 +36,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     // Commander has written its own sentence (or the help) by now.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     if (io.env.PITSTOP_DEBUG === "1" && error instanceof Error) io.err(`${error.stack}\n`);
-    io.err(`${sayError(error)}\n`);
+    io.err(`${plain(sayError(error))}\n`);
     return exitOfError(error);
   }
 }
@@ -54,7 +55,8 @@ function makeProgram(io: Io, run: (work: () => Promise<number>) => Promise<void>
     .configureOutput({
       writeOut: (text) => io.out(text),
       writeErr: (text) => io.err(text),
-      outputError: (text, write) => write(text.replace(/^error: (.)/, (_all, letter: string) => letter.toUpperCase())),
+      outputError: (text, write) =>
+        write(plain(text).replace(/^error: (.)/, (_all, letter: string) => letter.toUpperCase())),
       getOutHasColors: () => io.colour,
       getErrHasColors: () => io.colour,
       getOutHelpWidth: () => io.columns(),

@@ -17,6 +17,8 @@ export const LIBRARY_RESETS = {
 const LOGOUT_MS = 5_000;
 /** A page has at least a handful of members; no system has hundreds of boot options or media. */
 const MAX_PAGES = 8;
+/** Each member may cost a request; no system has this many boot options or media. */
+const MAX_MEMBERS = 256;
 
 export interface ClientOptions {
   transport: Transport;
@@ -123,9 +125,18 @@ export class RedfishClient {
       if (answer === null) return page === 0 ? null : members;
       const collection = Collection.parse(answer.body);
       members.push(...(collection.Members ?? []));
+      if (members.length > MAX_MEMBERS) throw this.tooMany(first);
       link = collection["Members@odata.nextLink"];
     }
     return members;
+  }
+
+  private tooMany(link: string): PitstopError {
+    const path = link.split("?")[0];
+    return new PitstopError(
+      "refused",
+      `${this.transport.host} has more than ${MAX_MEMBERS} members in ${path}; this is no sane service. Reset the BMC.`,
+    );
   }
 
   /** Logs out and closes the connections. Never throws. */

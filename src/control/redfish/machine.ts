@@ -8,7 +8,7 @@ import { type Dialect, STANDARD } from "../quirks/quirk.js";
 import { dialectOf } from "../quirks/quirks.js";
 import type { RedfishClient } from "./client.js";
 import { sameUuid, usableUuid } from "./identity.js";
-import { type Boot, linkOf, type ServiceRoot, SettingsResource, System } from "./resources.js";
+import { type Boot, entityTagOf, linkOf, type ServiceRoot, SettingsResource, System } from "./resources.js";
 
 /**
  * Reads that follow each other within so long, with no write of ours between, are one look at the machine: `identify`
@@ -120,8 +120,7 @@ export class Machine {
     if (this.system === null) this.meet(await this.client.root(), system);
     else this.refuseAnother(this.system, system);
     this.system = system;
-    const header = typeof body.Etag === "string" && body.Etag !== "" ? body.Etag : null;
-    return { system, etag: header ?? system["@odata.etag"], inCollection: found !== null };
+    return { system, etag: entityTagOf(body.Etag) ?? system["@odata.etag"], inCollection: found !== null };
   }
 
   private meet(root: ServiceRoot, system: System): void {
@@ -176,7 +175,7 @@ export class Machine {
     }
     if (known.length === 1) {
       this.found = whole?.[0] ?? null;
-      return decodeURIComponent(only);
+      return decoded(only);
     }
     throw new PitstopError(
       "invalid",
@@ -192,6 +191,15 @@ export class Machine {
       `The BMC at ${this.at} has no system ${JSON.stringify(id)}, but ${ids.slice(0, 16).join(", ")}; correct control.redfish.system.`,
       { cause: error },
     );
+  }
+}
+
+/** An Id as its link has it; where its escapes are none, the text is the Id. */
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
   }
 }
 

@@ -8,6 +8,9 @@ import { Manager, VirtualMedia } from "./resources.js";
 /** A BMC opens the medium when it is told to insert it; over slow links that takes a while. */
 const READ_BACK_PAUSES_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
 
+/** Each slot that differs is ejected and waited for; the richest BMCs show four. */
+const MAX_SLOTS = 32;
+
 interface Slot extends MediaSlot {
   media: VirtualMedia;
 }
@@ -62,6 +65,12 @@ export class MediaDrives {
     const link = await this.find();
     if (link === null) return [];
     const bodies = await this.machine.client.members(link, this.machine.dialect.parentFirst);
+    if (bodies.length > MAX_SLOTS) {
+      throw new PitstopError(
+        "refused",
+        `${this.machine.target.name}'s BMC shows ${bodies.length} virtual media slots; this is no sane service. Reset the BMC.`,
+      );
+    }
     return bodies.flatMap((body) => {
       const slot = slotFrom(body);
       return slot === null ? [] : [slot];

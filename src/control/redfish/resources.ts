@@ -6,6 +6,13 @@ import type { JsonObject } from "../json.js";
  * reads as null or empty, so that a strange property never stops a restore; what is needed is demanded where it is.
  */
 const text = z.string().max(4096).nullable().catch(null);
+/** RFC 9110, section 8.8.3. It goes back in a header, so one with a blank or a control character is taken as none. */
+const entityTag = z
+  .string()
+  .max(256)
+  .regex(/^[!-~]+$/)
+  .nullable()
+  .catch(null);
 const flag = z.boolean().nullable().catch(null);
 const linkText = z.object({ "@odata.id": z.string().min(1).max(2048) }).transform((l) => l["@odata.id"]);
 const link = linkText.nullable().catch(null);
@@ -56,7 +63,7 @@ export type Boot = z.infer<typeof Boot>;
 
 export const System = z.object({
   "@odata.id": text,
-  "@odata.etag": text,
+  "@odata.etag": entityTag,
   Id: text,
   UUID: text,
   Manufacturer: text,
@@ -79,7 +86,7 @@ export const System = z.object({
 });
 export type System = z.infer<typeof System>;
 
-export const SettingsResource = z.object({ "@odata.etag": text, Boot });
+export const SettingsResource = z.object({ "@odata.etag": entityTag, Boot });
 
 export const Collection = z.object({
   Members: list(z.record(z.string(), z.unknown())),
@@ -102,7 +109,7 @@ export const EthernetInterface = z.object({ MACAddress: text, PermanentMACAddres
 
 export const VirtualMedia = z.object({
   "@odata.id": text,
-  "@odata.etag": text,
+  "@odata.etag": entityTag,
   MediaTypes: texts,
   Image: text,
   Inserted: flag,
@@ -117,5 +124,7 @@ export type VirtualMedia = z.infer<typeof VirtualMedia>;
 export const ActionInfo = z.object({
   Parameters: list(z.object({ Name: text, AllowableValues: allowable })),
 });
+
+export const entityTagOf = (given: unknown): string | null => entityTag.parse(given ?? null);
 
 export const linkOf = (member: JsonObject): string | null => link.parse(member);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Action } from "../../src/domain/action.js";
 import { InventoryReport } from "../../src/domain/inventory.js";
+import { freePort } from "../../src/temporal/devserver.js";
 import { type BaseImage, buildBaseImage, ImageMachine } from "../support/base-image.js";
 import {
   diskDigest,
@@ -19,6 +20,7 @@ import {
   xfsDisk,
 } from "../support/disks.js";
 import { TestGateway } from "../support/gateway.js";
+import { hangKernel } from "../support/kernel-hang.js";
 import { builtinAction } from "./actions.js";
 
 /** Software emulation on a busy machine: a boot that takes 6 s alone has been seen to take 40. */
@@ -198,12 +200,14 @@ describe("the image in a machine", () => {
 });
 
 describe("the generic variant", () => {
-  it("finds SATA, NVMe and their SMART, a real network card, and a watchdog that resets when the guard is gone", async () => {
+  it("finds SATA, NVMe and their SMART, a real network card, and a hardware watchdog that resets a kernel that hangs", async () => {
     const generic = await buildBaseImage("generic");
     const { vmlinuz, initrd } = generic.manifest.files;
     expect(vmlinuz.bytes + initrd.bytes).toBeLessThan(25_000_000);
     const drive = (file: string, id: string) => ["-drive", `file=${file},format=raw,if=none,id=${id}`];
     const args = ["-machine", "q35", "-device", "i6300esb", "-watchdog-action", "reset"];
+    const gdb = await freePort();
+    args.push("-gdb", `tcp:127.0.0.1:${gdb}`);
     args.push("-netdev", "user,id=n1", "-device", "e1000e,netdev=n1,romfile=");
     args.push(...drive(lvmDisk(folder, "a"), "a"), "-device", "ide-hd,drive=a,serial=SATA1");
     args.push(...drive(lvmDisk(folder, "b"), "b"), "-device", "nvme,drive=b,serial=NVME1");
@@ -214,9 +218,14 @@ describe("the generic variant", () => {
       ["SATA1", "sata", true, true],
     ]);
     expect(report.nics.map((nic) => nic.driver).sort()).toEqual(["e1000e", "virtio_net"]);
-    gateway.offer({ id: "kill", script: "kill -9 $(cat /run/pitstop/guard.pid); sleep 300", timeoutSeconds: 300 });
+    const dogs = `cat /sys/class/watchdog/watchdog*/identity /sys/class/watchdog/watchdog*/state >/dev/console`;
+    gateway.offer({ id: "dogs", script: `${dogs}; echo both fed >/dev/console`, timeoutSeconds: 60 });
+    await gateway.result("dogs", CONTACT_MS);
+    expect(running.console).toMatch(/Software Watchdog\s+i6300ESB timer\s+active\s+active\s+both fed/);
+    // Interrupts off, for good: softdog is as dead as all else, and no panic comes.
+    await hangKernel(gdb);
     await running.over(120_000);
-    expect(running.console).not.toContain("dead-man");
+    expect(running.console).not.toMatch(/dead-man|softdog: Initiating|panic/);
   }, 900_000);
 });
 

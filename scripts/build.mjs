@@ -33,11 +33,19 @@ export async function build({ quiet = false } = {}) {
   if (tsc.status !== 0) throw new Error("The TypeScript build failed; its errors are above.");
   const { bundleWorkflowCode } = await import("@temporalio/worker");
   const silent = Object.fromEntries(["trace", "debug", "info", "log"].map((level) => [level, () => undefined]));
-  const { code } = await bundleWorkflowCode({
-    workflowsPath: join(root, "dist/workflows/index.js"),
-    logger: { ...silent, warn: console.warn, error: console.error },
+  const bundle = async (file, more = {}) => {
+    const { code } = await bundleWorkflowCode({
+      workflowsPath: join(root, "dist/workflows/index.js"),
+      logger: { ...silent, warn: console.warn, error: console.error },
+      ...more,
+    });
+    writeFileSync(join(root, "dist", file), code);
+  };
+  await bundle("workflow-bundle.js");
+  // How a workflow tells a failure is part of its bundle: this one is for encrypted histories.
+  await bundle("workflow-bundle.sealed.js", {
+    failureConverterPath: join(root, "dist/src/temporal/sealed-failures.cjs"),
   });
-  writeFileSync(bundleFile, code);
   writeFileSync(stampFile, digest);
   return true;
 }

@@ -30,6 +30,9 @@ const Roles = z
   .pipe(z.array(z.enum(ROLES, `name roles of ${ROLES.join(", ")}, with commas between them`)).min(1))
   .transform((roles) => ROLES.filter((role) => roles.includes(role)));
 
+/** Temporal joins the two with a dot. */
+const DeploymentPart = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, "give letters, digits, '_' and '-'");
+
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
 
 /**
@@ -67,6 +70,13 @@ const Settings = z.object({
   PITSTOP_ROLES: Roles.prefault(ROLES.join(",")),
   /** The variant of the base image that is built and registered: `cloud` for virtual machines, `generic` for servers. */
   PITSTOP_BASE_IMAGE: z.enum(["cloud", "generic"]).default("cloud"),
+  /** Reference to the keys that encrypt what Temporal keeps of sessions. Default: nothing is encrypted. */
+  PITSTOP_PAYLOAD_KEY: z.string().min(1).optional(),
+  /** What `serve` does when this version cannot go on with an open session: refuse to serve, only say so, or not look. */
+  PITSTOP_REPLAY_CHECK: z.enum(["refuse", "warn", "off"], "it is refuse, warn, off").default("refuse"),
+  /** Worker Versioning by opt-in: the name of the deployment, and this build's id in it. */
+  PITSTOP_DEPLOYMENT: DeploymentPart.optional(),
+  PITSTOP_BUILD_ID: DeploymentPart.optional(),
   PITSTOP_LOG_LEVEL: z.enum(LOG_LEVELS, `it is ${LOG_LEVELS.join(", ")}`).default("info"),
 });
 export type Config = Omit<z.infer<typeof Settings>, "PITSTOP_DATA"> & { PITSTOP_DATA: string };
@@ -86,6 +96,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, cwd = process.c
     const issue = parsed.error.issues[0];
     const key = String(issue?.path[0] ?? "");
     throw new PitstopError("invalid", `The setting ${key} is not usable: ${issue?.message}.`);
+  }
+  if (!parsed.data.PITSTOP_DEPLOYMENT !== !parsed.data.PITSTOP_BUILD_ID) {
+    throw new PitstopError("invalid", "PITSTOP_DEPLOYMENT and PITSTOP_BUILD_ID belong together; set both, or neither.");
   }
   const data = parsed.data.PITSTOP_DATA;
   return { ...parsed.data, PITSTOP_DATA: isAbsolute(data) ? data : resolve(cwd, data) };
@@ -110,10 +123,12 @@ function readYamlSettings(file: string): Record<string, unknown> {
         `${file} has the setting "${key}", which does not exist; docs/running.md lists them.`,
       );
     }
-    if (typeof value === "object" && value !== null) {
+    // A reference is a mapping in the file, and one line of JSON in the environment.
+    const reference = name === "PITSTOP_PAYLOAD_KEY";
+    if (typeof value === "object" && value !== null && !reference) {
       throw new PitstopError("invalid", `${file} has more than one value for "${key}"; write one text or number.`);
     }
-    settings[name] = String(value);
+    settings[name] = typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
   }
   return settings;
 }

@@ -1,3 +1,4 @@
+import type { PayloadCodec } from "@temporalio/common";
 import type { Logger } from "pino";
 import type { EventBus } from "../src/api/events.js";
 import { type RunningApi, startApi } from "../src/api/server.js";
@@ -14,10 +15,21 @@ export async function startApiRole(parts: {
   objects: ObjectStore;
   door: TemporalDoor;
   events: EventBus;
+  /** Null: histories are not encrypted. */
+  codec: PayloadCodec | null;
   log: Logger;
 }): Promise<RunningApi & { token: string }> {
-  const { config, catalogue, objects, door, events, log } = parts;
+  const { config, catalogue, objects, door, events, codec, log } = parts;
   const token = operatorToken(config);
-  const api = await startApi({ config, catalogue, sessions: door, events, log, token, logs: objects });
+  const api = await startApi({
+    config,
+    catalogue,
+    sessions: door,
+    events,
+    log,
+    token,
+    logs: objects,
+    ...(codec ? { codec } : {}),
+  });
   return { ...api, token };
 }

@@ -16,10 +16,13 @@ import { TemporalDoor } from "../src/temporal/door.js";
 import { temporalLink } from "../src/temporal/link.js";
 import { startApiRole } from "./api.js";
 import { registerBuiltins } from "./builtins.js";
+import { makeCurrent, versionOf } from "./deployment.js";
 import { watched } from "./effects.js";
 import { createLog } from "./log.js";
+import { payloadKeys, refuseChangedKeys } from "./payload-keys.js";
 import { cacheFolder, prepareBaseImage } from "./prepare.js";
 import { Watch } from "./progress.js";
+import { checkOpenSessions } from "./replay-check.js";
 import { refuseUnfitRoles } from "./roles.js";
 import { startSessions } from "./sessions.js";
 import { startSiteRole } from "./site-role.js";
@@ -75,6 +78,11 @@ export async function startRoles(config: Config, say: (line: string) => void): P
     const failed: Promise<never>[] = [];
     let site: RunningRoles["site"] = null;
     let api: RunningRoles["api"] = null;
+    const version = versionOf(config);
+    if (has("sessions")) {
+      const warn = (message: string, facts: object) => log.warn(facts, message);
+      await checkOpenSessions({ config, temporal, version, warn });
+    }
     if (has("site")) {
       // Two sites on one folder would overwrite each other's journal.
       const unlock = takeLock(join(dataFolder(config, "site"), "lock"), "The site's journal", "another PITSTOP_DATA");
@@ -91,13 +99,16 @@ export async function startRoles(config: Config, say: (line: string) => void): P
     }
     if (has("sessions") && catalogue) {
       const recorded = (record: SessionRecord) => watch.recorded(record);
-      const running = await startSessions({ temporal, catalogue, objects, door, watch: recorded, log });
+      const running = await startSessions({ temporal, catalogue, objects, door, watch: recorded, version, log });
       undo.push(() => running.stop());
       failed.push(running.failed);
     }
     if (has("api") && catalogue) {
-      const running = await startApiRole({ config, catalogue, objects, door, events, log });
+      const codec = temporal.sealed ? (temporal.dataConverter.payloadCodecs?.[0] ?? null) : null;
+      const running = await startApiRole({ config, catalogue, objects, door, events, codec, log });
       undo.push(() => running.close());
+      // A process of sessions alone is an old build that is kept for those that began on it.
+      if (version && has("sessions")) await makeCurrent(temporal, version);
       api = { url: running.url, token: running.token };
     }
     const at = { address: where.address, namespace: where.namespace, uiUrl };
@@ -131,7 +142,9 @@ async function readyTemporal(config: Config, say: (line: string) => void, log: L
   if (own) undo.push(() => own.stop());
   const where = configuredAddress() ?? own;
   if (!where) throw new Error("no Temporal server");
-  const temporal = await connectTemporal(where);
+  const keys = await payloadKeys(config);
+  await refuseChangedKeys(config, keys);
+  const temporal = await connectTemporal(where, undefined, keys);
   undo.push(() => temporal.close());
   await ensureSearchAttributes(temporal.connection, temporal.namespace);
   if (own) await ensureRetention(temporal.connection, temporal.namespace, RETENTION_DAYS);

@@ -9,6 +9,7 @@ import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalConnections } from "../src/temporal/connect.js";
 import type { TemporalDoor } from "../src/temporal/door.js";
 import { sessionFates } from "../src/temporal/fates.js";
+import { type BuildVersion, versioned } from "./deployment.js";
 import { watched } from "./effects.js";
 import { reconcileInRounds } from "./rounds.js";
 import { type RunningWorker, runWorker, workerOptions, workflowBundle } from "./temporal.js";
@@ -20,9 +21,11 @@ export async function startSessions(parts: {
   objects: ObjectStore;
   door: TemporalDoor;
   watch: (record: SessionRecord) => void;
+  /** Null: without Worker Versioning. */
+  version: BuildVersion | null;
   log: Logger;
 }): Promise<RunningWorker> {
-  const { temporal, catalogue, objects, door, watch, log } = parts;
+  const { temporal, catalogue, objects, door, watch, version, log } = parts;
   const activities = centralActivities({
     catalogue,
     objects,
@@ -30,9 +33,10 @@ export async function startSessions(parts: {
     isBusy: async (target) => (await door.openSession(target)) !== null,
   });
   const worker = await runWorker({
-    ...workerOptions(temporal.native, temporal.namespace),
+    ...workerOptions(temporal),
     taskQueue: CENTRAL_QUEUE,
-    workflowBundle: workflowBundle(),
+    workflowBundle: workflowBundle(temporal.sealed),
+    ...(version ? versioned(version) : {}),
     activities: asActivities(watched("activity", activities), (message, facts) => log.error(facts, message)),
     // A session in the cache costs about 0.3 MB; one that is not there is replayed when it next moves.
     maxCachedWorkflows: 600,

@@ -58,7 +58,7 @@ export async function startSiteRole(parts: {
     log: (message, facts) => log.warn(facts, message),
   });
   const worker = await runWorker({
-    ...workerOptions(temporal.native, temporal.namespace),
+    ...workerOptions(temporal),
     taskQueue: siteQueue(config.PITSTOP_SITE),
     activities: asActivities(watched("activity", activities), (message, facts) => log.error(facts, message), onStart),
     // Waiting costs little, and must not starve a restore: a slot for every target that a site may have away at once.

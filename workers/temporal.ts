@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
-import { DefaultLogger, type NativeConnection, Runtime, Worker, type WorkerOptions } from "@temporalio/worker";
+import { DefaultLogger, Runtime, Worker, type WorkerOptions } from "@temporalio/worker";
 import type { Logger } from "pino";
 import { messageOf } from "../src/domain/errors.js";
+import type { TemporalConnections } from "../src/temporal/connect.js";
 
 const LEVELS = { TRACE: "trace", DEBUG: "debug", INFO: "debug", WARN: "warn", ERROR: "error" } as const;
 let runtime: Runtime | null = null;
@@ -27,21 +28,29 @@ export function installRuntime(log: Logger): () => Promise<void> {
   };
 }
 
-export const workflowBundle = (): { codePath: string } => ({
-  codePath: fileURLToPath(new URL("../workflow-bundle.js", import.meta.url)),
+/** `sealed`: with the failure converter that encryption needs, which is part of the bundle. */
+export const workflowBundle = (sealed: boolean): { codePath: string } => ({
+  codePath: fileURLToPath(new URL(`../workflow-bundle${sealed ? ".sealed" : ""}.js`, import.meta.url)),
 });
 
 /** What every worker of ours has in common. */
-export function workerOptions(
-  connection: NativeConnection,
-  namespace: string,
-): Pick<
+export function workerOptions({
+  native: connection,
+  namespace,
+  dataConverter,
+}: Pick<TemporalConnections, "native" | "namespace" | "dataConverter">): Pick<
   WorkerOptions,
-  "connection" | "namespace" | "shutdownGraceTime" | "shutdownForceTime" | "maxHeartbeatThrottleInterval"
+  | "connection"
+  | "namespace"
+  | "dataConverter"
+  | "shutdownGraceTime"
+  | "shutdownForceTime"
+  | "maxHeartbeatThrottleInterval"
 > & { defaultHeartbeatThrottleInterval: string } {
   return {
     connection,
     namespace,
+    dataConverter,
     shutdownGraceTime: "5s",
     shutdownForceTime: "15s",
     // A cancellation reaches an activity with the answer to a heartbeat.

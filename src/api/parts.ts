@@ -1,3 +1,4 @@
+import type { PayloadCodec } from "@temporalio/common";
 import type {
   FastifyBaseLogger,
   FastifyInstance,
@@ -30,6 +31,8 @@ export interface Parts {
   view: SessionView;
   /** Null: this server keeps no logs. */
   logs: LogReader | null;
+  /** Null: this server reads no encrypted histories for anybody. */
+  codec: PayloadCodec | null;
   metrics: Metrics;
   log: FastifyBaseLogger;
 }

@@ -1,4 +1,5 @@
 import swagger from "@fastify/swagger";
+import type { PayloadCodec } from "@temporalio/common";
 import { type FastifyBaseLogger, fastify, LogController } from "fastify";
 import {
   createJsonSchemaTransform,
@@ -16,6 +17,7 @@ import { makeMetrics } from "./metrics.js";
 import type { Api, Parts } from "./parts.js";
 import { sendProblem } from "./problem.js";
 import { campaignRoutes } from "./routes/campaigns.js";
+import { codecRoutes } from "./routes/codec.js";
 import { documentRoutes } from "./routes/documents.js";
 import { eventRoutes } from "./routes/events.js";
 import { healthRoutes } from "./routes/health.js";
@@ -36,6 +38,8 @@ export interface ApiOptions {
   /** See `operatorToken`. */
   token: string;
   logs?: LogReader;
+  /** Opens encrypted payloads for people who may read sessions. */
+  codec?: PayloadCodec;
 }
 
 export interface RunningApi {
@@ -79,6 +83,7 @@ export async function buildApi(options: ApiOptions): Promise<{ app: Api; close: 
     events: options.events,
     view: new SessionView(options.catalogue, options.sessions),
     logs: options.logs ?? null,
+    codec: options.codec ?? null,
     metrics,
     log: options.log,
   };
@@ -112,6 +117,7 @@ export async function buildApi(options: ApiOptions): Promise<{ app: Api; close: 
       sessionRoutes(api, parts);
       campaignRoutes(api, parts);
       eventRoutes(api, parts);
+      codecRoutes(api, parts);
     },
     { prefix: "/api/v1" },
   );

@@ -32,7 +32,7 @@ export function nameOf(ref: CredentialRef): string {
  * Errors: `invalid` with the remedy. None ever holds what was read.
  */
 export async function resolveCredentials(ref: CredentialRef, options: CredentialOptions): Promise<Account> {
-  const text = await textOf(ref, options);
+  const text = await readReference(ref, options);
   const line = text.replace(/\r?\n$/, "");
   const colon = line.indexOf(":");
   if (colon < 1 || colon === line.length - 1 || /[\r\n\0]/.test(line)) {
@@ -41,7 +41,8 @@ export async function resolveCredentials(ref: CredentialRef, options: Credential
   return { user: line.slice(0, colon), password: line.slice(colon + 1) };
 }
 
-async function textOf(ref: CredentialRef, options: CredentialOptions): Promise<string> {
+/** The text that a reference yields, at most 4096 bytes of it. Errors: `invalid` with the remedy. */
+export async function readReference(ref: CredentialRef, options: CredentialOptions): Promise<string> {
   if ("env" in ref) return fromEnv(ref.env, options.env ?? process.env);
   if ("file" in ref) return await fromFile(ref.file, options.root);
   return await fromExec(ref.exec, options.timeoutMs ?? EXEC_MS);
@@ -52,7 +53,7 @@ function fromEnv(name: string, env: NodeJS.ProcessEnv): string {
   if (value !== undefined && value !== "") return value;
   throw new PitstopError(
     "invalid",
-    `The environment variable ${name} with the BMC's user:password is not set; set it where this site runs.`,
+    `The environment variable ${name} with the secret is not set; set it where this site runs.`,
   );
 }
 

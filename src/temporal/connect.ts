@@ -1,7 +1,10 @@
+import { fileURLToPath } from "node:url";
 import { Client, Connection } from "@temporalio/client";
+import type { DataConverter } from "@temporalio/common";
 import { loadClientConfigProfile, loadClientConnectConfig } from "@temporalio/envconfig";
 import { NativeConnection } from "@temporalio/worker";
 import { messageOf, PitstopError } from "../domain/errors.js";
+import { NO_KEYS, type PayloadKeys, SealedPayloads } from "./payload-codec.js";
 
 /** Where Temporal is. `configured` came from Temporal's own settings; else it is our dev server. */
 export interface TemporalAddress {
@@ -22,12 +25,21 @@ export interface TemporalConnections {
   connection: Connection;
   native: NativeConnection;
   namespace: string;
+  /** For whatever else reads or writes what Temporal keeps: workers, replays. */
+  dataConverter: DataConverter;
+  /** Whether what is written is encrypted. */
+  sealed: boolean;
   close(): Promise<void>;
 }
 
 /** Connects as client and as worker. `unreachable`, with the address, after `timeoutMs`. */
-export async function connectTemporal(where: TemporalAddress, timeoutMs = 30_000): Promise<TemporalConnections> {
+export async function connectTemporal(
+  where: TemporalAddress,
+  timeoutMs = 30_000,
+  keys: PayloadKeys = NO_KEYS,
+): Promise<TemporalConnections> {
   const options = where.configured ? loadClientConnectConfig().connectionOptions : { address: where.address };
+  const dataConverter = dataConverterFor(keys);
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     try {
@@ -37,7 +49,9 @@ export async function connectTemporal(where: TemporalAddress, timeoutMs = 30_000
         connection,
         native,
         namespace: where.namespace,
-        client: new Client({ connection, namespace: where.namespace }),
+        client: new Client({ connection, namespace: where.namespace, dataConverter }),
+        dataConverter,
+        sealed: keys.current !== null,
         close: async () => {
           await native.close();
           await connection.close();
@@ -55,3 +69,11 @@ export async function connectTemporal(where: TemporalAddress, timeoutMs = 30_000
     }
   }
 }
+
+/** Without keys nothing is encrypted, and a payload that is encrypted already is refused in one sentence. */
+export const dataConverterFor = (keys: PayloadKeys): DataConverter => ({
+  payloadCodecs: [new SealedPayloads(keys)],
+  ...(keys.current === null
+    ? {}
+    : { failureConverterPath: fileURLToPath(new URL("./sealed-failures.cjs", import.meta.url)) }),
+});

@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:f
 import { delimiter, join } from "node:path";
 import type { Command } from "commander";
 import type { Readiness } from "../../api/messages.js";
-import type { dataFolder } from "../../config.js";
+import type { Config, dataFolder } from "../../config.js";
 import { messageOf } from "../../domain/errors.js";
 import { configOf, connect, serverUrl } from "../client.js";
 import { EXIT } from "../exit.js";
@@ -30,7 +30,8 @@ export function doctorCommand(program: Command, io: Io, run: (work: () => Promis
 async function doctor(io: Io, json: boolean): Promise<number> {
   const config = configOf(io);
   const server = await lookAtServer(io, serverUrl(config));
-  const findings = [lookAtNode(), lookAtData(config), ...(await lookAtPackages(io)), ...server];
+  const open = await lookAtOpenSessions(config);
+  const findings = [lookAtNode(), lookAtData(config), ...(await lookAtPackages(io)), ...server, ...open];
   if (json) io.out(structured(findings, "json"));
   else {
     const marks = { ok: paint(io, "green", "ok  "), note: paint(io, "yellow", "note"), bad: paint(io, "red", "bad ") };
@@ -103,6 +104,27 @@ function isThere(io: Io, probe: string): boolean {
       return false;
     }
   });
+}
+
+/** Only on the server's machine: whether this build, when it is started, goes on with the sessions that are open now. */
+async function lookAtOpenSessions(config: Config): Promise<Finding[]> {
+  const what = "open sessions";
+  if (!existsSync(join(config.PITSTOP_DATA, "temporal", "server.json")) && !process.env.TEMPORAL_ADDRESS) return [];
+  try {
+    const module = new URL("../../../workers/replay-check.js", import.meta.url).href;
+    const check = (await import(module)) as {
+      lookAtOpenSessions(config: Config): Promise<{ open: number; replayed: number; broken: object[] } | null>;
+      sentenceOf(report: object): string;
+    };
+    const report = await check.lookAtOpenSessions(config);
+    if (!report) return [];
+    if (report.broken.length > 0) return [{ what, state: "bad", detail: check.sentenceOf(report) }];
+    return [
+      { what, state: "ok", detail: `${report.replayed} of ${report.open} replayed; this version goes on with them` },
+    ];
+  } catch (error) {
+    return [{ what, state: "note", detail: `not replayed: ${messageOf(error)}` }];
+  }
 }
 
 async function lookAtServer(io: Io, url: string): Promise<Finding[]> {

@@ -21,8 +21,8 @@ export async function startSessions(parts: {
   objects: ObjectStore;
   door: TemporalDoor;
   watch: (record: SessionRecord) => void;
-  /** Null: without Worker Versioning. */
-  version: BuildVersion | null;
+  /** Without it, or null: no Worker Versioning. */
+  version?: BuildVersion | null;
   log: Logger;
 }): Promise<RunningWorker> {
   const { temporal, catalogue, objects, door, watch, version, log } = parts;

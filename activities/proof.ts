@@ -41,8 +41,8 @@ async function watchForLatePowerOff(
   note: (action: PowerAction) => Promise<void>,
   forMs: number,
 ): Promise<boolean> {
-  const deadline = Date.now() + forMs;
-  while (Date.now() < deadline) {
+  const deadline = performance.now() + forMs;
+  while (performance.now() < deadline) {
     if ((await control.power()) === "Off") {
       const done = await ensureOn(control, {
         why: "it obeyed the shutdown after its deadline",
@@ -61,12 +61,13 @@ async function waitForProof(
   deps: Pick<SiteDeps, "askHome">,
   { plan, snapshot, rebooted }: Input,
 ): Promise<Pick<HomeVerdict, "proved" | "strength" | "reason" | "checks">> {
-  const deadline = Date.now() + plan.limits.homeMs;
+  // Not of the wall clock, which may be set while a machine boots.
+  const deadline = performance.now() + plan.limits.homeMs;
   let checks: HomeAnswer[] = [];
   for (const ms of growing(100, 2_000)) {
     checks = await Promise.all(plan.target.home.map(deps.askHome));
     const proof = proveHome(snapshot.home, checks, { rebooted });
-    if (proof.proved || Date.now() > deadline) return { ...proof, checks };
+    if (proof.proved || performance.now() > deadline) return { ...proof, checks };
     await pause(ms);
   }
   throw new Error("unreachable: the pauses never end");

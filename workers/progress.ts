@@ -13,6 +13,9 @@ const PHASE_OF: Partial<Record<keyof SiteActivities, Phase>> = {
   verifyHome: "verifying",
 };
 
+/** More than a site has away at once; of those beyond, the phases between the records are not told. */
+const MAX_SESSIONS = 4_096;
+
 /**
  * Tells the watchers how sessions go, from the activities' side: it costs no history and no query. The records say what
  * counts, at a session's turns; in between, the activities that begin at this site show which phase it has entered.
@@ -26,6 +29,9 @@ export class Watch {
   recorded(record: SessionRecord): void {
     const { session, target, phase, phases, outcome, failure, stranded, ending, untouched } = record;
     this.#phases.set(session, [...phases]);
+    // Of a session that was lost nobody tells the end.
+    const [oldest] = this.#phases.keys();
+    if (this.#phases.size > MAX_SESSIONS && oldest !== undefined) this.#phases.delete(oldest);
     this.events.publish({ type: "session.phase", session, target, phase, phases, outcome, failure, stranded });
     if (!record.endedAt) return;
     this.events.publish({ type: "session.ended", session, target, outcome, ending, untouched });

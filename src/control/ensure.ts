@@ -64,14 +64,17 @@ export async function ensureOn(control: TargetControl, options: EnsureOptions): 
 /** One ensure under way: its clock, its actions, its polls. */
 class Run {
   private readonly actions: PowerAction[] = [];
+  /** Milliseconds that pass whatever the wall clock is set to: a deadline must not move with it. */
   private readonly now: () => number;
+  private readonly wallClock: () => number;
   private readonly startedAt: number;
 
   constructor(
     private readonly control: TargetControl,
     private readonly options: EnsureOptions,
   ) {
-    this.now = options.now ?? Date.now;
+    this.now = options.now ?? (() => performance.now());
+    this.wallClock = options.now ?? Date.now;
     this.startedAt = this.now();
   }
 
@@ -85,7 +88,7 @@ class Run {
         facts: { ...error.facts, powerActions: this.actions },
       });
     }
-    return { actions: this.actions, tookMs: this.now() - this.startedAt };
+    return { actions: this.actions, tookMs: Math.round(this.now() - this.startedAt) };
   }
 
   async read(): Promise<PowerState> {
@@ -142,7 +145,7 @@ class Run {
   /** Whether the BMC took the request. False: the answer was lost, or «not now»; only a reading tells. */
   private async ask(kind: ResetKind): Promise<boolean> {
     this.options.signal?.throwIfAborted();
-    const action = { at: new Date(this.now()).toISOString(), what: kind, why: this.options.why };
+    const action = { at: new Date(this.wallClock()).toISOString(), what: kind, why: this.options.why };
     const unanswered = { ...action, what: `${kind} (unanswered)` };
     // Until the answer is here that is what is known, and all that a death of this process leaves.
     await this.options.note?.(unanswered);

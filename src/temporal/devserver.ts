@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createServer, connect as tcpConnect } from "node:net";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import type { TemporalAddress } from "./connect.js";
 const POLL_RPS = 2000;
 const READY_MS = 30_000;
 const WATCH_MS = 1_000;
+const MAX_LOG_BYTES = 64 * 1024 * 1024;
 
 export interface DevServer extends TemporalAddress {
   uiUrl: string;
@@ -49,11 +50,17 @@ export async function ensureDevServer(options: {
 
   const start = async () => {
     const program = await options.program();
-    child = spawn(program, serverArguments(dir, port, uiPort), {
-      // A process group of its own: a Ctrl-C meant for us must not take the sessions' memory first.
-      detached: true,
-      stdio: ["ignore", openSync(join(dir, "server.log"), "a"), openSync(join(dir, "server.log"), "a")],
-    });
+    const output = openLog(join(dir, "server.log"));
+    try {
+      child = spawn(program, serverArguments(dir, port, uiPort), {
+        // A process group of its own: a Ctrl-C meant for us must not take the sessions' memory first.
+        detached: true,
+        stdio: ["ignore", output, output],
+      });
+    } finally {
+      // The server has its own by now. Kept here, each restart of a server that dies often would cost a file handle.
+      closeSync(output);
+    }
     pid = child.pid ?? null;
     child.unref();
     await writeFile(noteFile, JSON.stringify({ pid: pid ?? 0, port, uiPort } satisfies Note));
@@ -93,6 +100,12 @@ export async function ensureDevServer(options: {
       await writeFile(noteFile, JSON.stringify({ pid: 0, port, uiPort } satisfies Note));
     },
   };
+}
+
+/** A log that has grown for long begins anew at the next start; the one before is kept. */
+function openLog(file: string): number {
+  if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES) renameSync(file, `${file}.old`);
+  return openSync(file, "a");
 }
 
 function serverArguments(dir: string, port: number, uiPort: number): string[] {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { ResetKind, TargetControl } from "../../src/control/control.js";
 import { ensureOff, ensureOn } from "../../src/control/ensure.js";
 import { PitstopError } from "../../src/domain/errors.js";
@@ -85,6 +85,18 @@ describe("off", () => {
     fake.power = "Off";
     expect(await ensureOff(fake.control, GRACEFUL, fake.options)).toEqual({ actions: [], tookMs: 0 });
     expect(fake.asked).toEqual([]);
+  });
+
+  it("is waited for as long as was said, though the host's clock is set back by an hour meanwhile", async () => {
+    const fake = new Fake();
+    const real = Date.now();
+    const clock = vi.spyOn(Date, "now").mockImplementation(() => real - (fake.readings > 1 ? 3_600_000 : 0));
+    try {
+      const how = { ...GRACEFUL, gracefulMs: 300 };
+      expect(await failure(ensureOff(fake.control, how, { why: "test" }))).toMatchObject({ code: "refused" });
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   it("is asked of the system once, and waited for", async () => {

@@ -48,4 +48,16 @@ describe("the watch", () => {
     new Watch(events).hello("s1", "t1");
     expect(seen).toEqual([]);
   });
+
+  it("forgets the oldest of very many sessions whose end nobody told", () => {
+    const events = new EventBus();
+    const watch = new Watch(events);
+    const phases = [{ name: "capturing" as const, startedAt: "2026-01-01T00:00:00.000Z", endedAt: null }];
+    for (let i = 0; i <= 4_096; i++) watch.recorded(record(`lost-${i}`, "t1", { phase: "capturing", phases }));
+    const seen: PitstopEvent[] = [];
+    events.subscribe((event) => void seen.push(event));
+    watch.hello("lost-0", "t1");
+    watch.hello("lost-4096", "t1");
+    expect(seen.map((event) => "session" in event && event.session)).toEqual(["lost-4096"]);
+  });
 });

@@ -1,0 +1,57 @@
+import { parseArgs } from "node:util";
+import { attack, explain, type SeedResult } from "./attack.js";
+import { BATCH } from "./schedule.js";
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string", default: "0" },
+    hours: { type: "string", default: "1" },
+    count: { type: "string" },
+    only: { type: "boolean", default: false },
+    times: { type: "string", default: "1" },
+    story: { type: "boolean", default: false },
+  },
+});
+
+/** Seeds from `--seed` on in whole batches for `--hours`, or `--count` of them; `--only`: that one, `--times` over; `--story`: what the others did, too. */
+const first = Number(values.seed);
+const endAt = Date.now() + Number(values.hours) * 3_600_000;
+const count = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
+const failed: SeedResult[] = [];
+const trouble: string[] = [];
+let played = 0;
+let strandings = 0;
+
+function tell(seed: SeedResult): void {
+  strandings += seed.stranded.length;
+  console.log(`seed ${seed.seed}: ${seed.broken.length === 0 ? "kept" : "BROKEN"} (${seed.outcomes.join(", ")})`);
+  for (const line of seed.stranded) console.log(`  announced stranded: ${line}`);
+  if (seed.broken.length > 0) {
+    failed.push(seed);
+    console.log(explain(seed));
+  } else if (values.story) console.log(seed.report);
+}
+
+async function round(seeds: number[]): Promise<void> {
+  const result = await attack(seeds, tell);
+  played += seeds.length;
+  trouble.push(...result.trouble);
+  for (const line of result.trouble) console.log(line);
+  console.log(`seeds ${seeds[0]} to ${seeds.at(-1)}: ${result.seconds} s, ${failed.length} failed so far of ${played}`);
+}
+
+if (values.only) {
+  for (let i = 0; i < Number(values.times); i++) await round([first]);
+} else {
+  for (let next = first; next < first + count && Date.now() < endAt; ) {
+    // Up to the batch's end: a seed meets the kills of its own batch.
+    const size = Math.min(BATCH - (next % BATCH), first + count - next);
+    await round(Array.from({ length: size }, (_, i) => next + i));
+    next += size;
+  }
+}
+console.log(
+  `${played} seeds against real servers: ${failed.length} broke a promise (${failed.map(({ seed }) => seed).join(", ") || "none"}), ` +
+    `${strandings} times a target was announced stranded and then came home, ${trouble.length} troubles with the servers`,
+);
+process.exit(failed.length + trouble.length === 0 ? 0 : 1);

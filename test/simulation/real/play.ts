@@ -1,0 +1,167 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../../src/domain/errors.js";
+import type { Phase } from "../../../src/domain/ids.js";
+import type { SessionRecord } from "../../../src/domain/record.js";
+import type { LabTarget } from "../../../src/lab/lab.js";
+import type { ProcessMachine } from "../../../src/lab/process/machine.js";
+import { Broken, perform } from "./deeds.js";
+import type { Phases } from "./phases.js";
+import { judge, lookBefore, watchCuts } from "./promises.js";
+import type { Move, TargetSchedule } from "./schedule.js";
+import type { World } from "./world.js";
+
+/** From the announcement on: a person puts the machine right and asks again, a few times at most. */
+const RETRIES = 4;
+/** The longest way through a session with every bound run into, on a busy host; after it the session is called stuck. */
+const SETTLE_MS = 8 * 60_000;
+
+export interface Played {
+  broken: string[];
+  /** Why sessions were announced stranded on the way. */
+  stranded: string[];
+  outcomes: string[];
+  story: string[];
+}
+
+/** Plays the adversary of one target to its end, and judges it. */
+export async function play(world: World, phases: Phases, schedule: TargetSchedule): Promise<Played> {
+  const target = world.lab.target(schedule.machine.name);
+  const player = new Player(world, phases, target);
+  const cuts = watchCuts(target);
+  try {
+    const before = await lookBefore(target);
+    const records: SessionRecord[] = [];
+    for (const { action, moves } of schedule.sessions) records.push(await player.session(action, moves));
+    player.broken.push(...(await judge(world, target, before, records)));
+  } catch (error) {
+    player.broken.push(`the attack itself ended: ${messageOf(error)}`);
+  }
+  player.broken.push(...cuts);
+  return player;
+}
+
+class Player implements Played {
+  readonly broken: string[] = [];
+  readonly stranded: string[] = [];
+  readonly outcomes: string[] = [];
+  readonly story: string[] = [];
+  readonly #began = Date.now();
+
+  constructor(
+    private readonly world: World,
+    private readonly phases: Phases,
+    private readonly target: LabTarget,
+  ) {}
+
+  async session(action: string, moves: Move[]): Promise<SessionRecord> {
+    for (const move of moves) if (move.phase === "start") await this.#move(null, move);
+    const session = await this.#start(action);
+    const over = new AbortController();
+    let record = await this.#settled(session, (phase) => {
+      this.#tell(phase);
+      // As the person who must approve.
+      if (phase === "waiting") void this.#asPerson(() => this.world.client.approve(session, { by: "the owner" }));
+      for (const move of moves) if (move.phase === phase) void this.#later(session, move, over.signal);
+    });
+    over.abort();
+    this.#heal();
+    for (let tries = 1; record.endedAt === null; tries++) {
+      this.#tell(`stranded: ${record.stranded?.code}: ${record.stranded?.message}`);
+      this.stranded.push(`${record.stranded?.code}: ${record.stranded?.message}`);
+      if (!record.stranded?.message) this.broken.push("it is stranded and does not say why");
+      await this.#repair();
+      if (tries > RETRIES) throw new Error(`${RETRIES} retries did not bring ${this.target.name} home`);
+      await this.#asPerson(() => this.world.client.retry(session, { by: "the owner" }));
+      // The announcement stands until the session has taken the word.
+      await sleep(2_000);
+      record = await this.#settled(session, (phase) => this.#tell(phase));
+    }
+    this.outcomes.push(`${record.outcome}${record.untouched ? " untouched" : ""}`);
+    return record;
+  }
+
+  async #start(action: string): Promise<string> {
+    const { name } = this.target;
+    for (;;) {
+      try {
+        const answer = await this.world.client.start({ target: name, action, requestedBy: "the attack" });
+        const session = answer.started[0]?.session;
+        if (session) return session;
+        throw new Error(answer.refused[0]?.problem.detail);
+      } catch (error) {
+        const code = (error as { code?: string }).code;
+        // It was taken, and its answer was lost.
+        if (code === "busy") return (await this.world.client.session(name)).session;
+        if (code !== "unreachable" && code !== "internal" && code !== "conflict") throw error;
+        this.#tell(`not started: ${messageOf(error)}`);
+        await sleep(1_000);
+      }
+    }
+  }
+
+  async #settled(session: string, entered: (phase: Phase) => void): Promise<SessionRecord> {
+    const late = new AbortController();
+    const bound = sleep(SETTLE_MS, null, { signal: late.signal }).catch(() => null);
+    const record = await Promise.race([this.phases.settled(session, entered), bound]);
+    late.abort();
+    if (record) return record;
+    const now = await this.world.client.session(session).catch(() => null);
+    throw new Error(
+      `the session ${session} is neither home nor stranded after ${SETTLE_MS / 60_000} minutes: ${now?.phase}`,
+    );
+  }
+
+  async #later(session: string, move: Move, over: AbortSignal): Promise<void> {
+    await sleep(move.afterMs, undefined, { signal: over }).catch(() => undefined);
+    if (!over.aborted) await this.#move(session, move);
+  }
+
+  async #move(session: string | null, move: Move): Promise<void> {
+    const { phase: _phase, afterMs: _afterMs, ...deed } = move;
+    this.#tell(`the adversary: ${JSON.stringify(deed)}`);
+    try {
+      await perform(this.world, this.target, session, deed);
+    } catch (error) {
+      if (error instanceof Broken) this.broken.push(error.message);
+      else this.#tell(`in vain: ${messageOf(error)}`);
+    }
+  }
+
+  /** A person's word is repeated while nobody hears it, and may come too late. */
+  async #asPerson(say: () => Promise<unknown>): Promise<void> {
+    for (let tries = 0; tries < 60; tries++) {
+      const code = await say().then(
+        () => null,
+        (error) => String((error as { code?: unknown }).code),
+      );
+      if (code !== "unreachable" && code !== "internal") return;
+      await sleep(1_000);
+    }
+  }
+
+  /** The adversary lets go of the machine; whoever was called puts it right. */
+  #heal(): void {
+    this.target.bmc.faults.clear();
+    this.world.forgive(this.target.name);
+    (this.target.machine as ProcessMachine).injectFaults({
+      noFirstContact: false,
+      hangsAfterScript: false,
+      silentAfterMs: null,
+      resetAfterMs: null,
+      ignorePowerButton: false,
+      brokenDisk: false,
+    });
+  }
+
+  /** A machine that hangs is reset by whoever was called: Pitstop does not force what may be the owner's own system. */
+  async #repair(): Promise<void> {
+    const hangs = (this.target.machine as ProcessMachine).boots.at(-1)?.cameOutAt === "hung";
+    if (!hangs || !this.target.machine.isOn()) return;
+    this.#tell("a person resets the machine, which hangs");
+    await perform(this.world, this.target, null, { do: "strange reset", type: "ForceRestart" });
+  }
+
+  #tell(what: string): void {
+    if (this.story.length < 300) this.story.push(`${((Date.now() - this.#began) / 1000).toFixed(1)} s  ${what}`);
+  }
+}

@@ -1,0 +1,152 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../../src/domain/errors.js";
+import { sessionWorkflowId } from "../../../src/domain/ids.js";
+import type { SessionRecord } from "../../../src/domain/record.js";
+import type { LabTarget } from "../../../src/lab/lab.js";
+import type { ProcessMachine } from "../../../src/lab/process/machine.js";
+import { powerComplaints, powerLog } from "../../crash/power-log.js";
+import type { World } from "./world.js";
+
+/** After the record has said that it is home: only a reset that a stranger asked for may still be under way. */
+const HOME_MS = 60_000;
+
+const LOOKS = 30;
+const LOOK_AGAIN_MS = 1_000;
+
+/** What must be so again when the last session of a target has ended. */
+export interface Before {
+  on: boolean;
+  override: string;
+  medium: string | null;
+  order: string[];
+  machineId: string | null;
+  userFile: string;
+}
+
+export async function lookBefore({ bmc, machine }: LabTarget): Promise<Before> {
+  await bmc.settled();
+  const on = machine.isOn();
+  return {
+    on,
+    override: overrideOf(bmc),
+    medium: bmc.insertedImage,
+    order: await machine.bootOrder(),
+    machineId: on ? await machineIdOf(machine.homeUrl) : null,
+    userFile: digestOf((machine as ProcessMachine).userFile),
+  };
+}
+
+/**
+ * Watches that the target's own system is never cut off by us unless its owner allows force (promise 8). Returns what was
+ * seen. A stranger's resets are of other types, and what they cut is theirs.
+ */
+export function watchCuts({ bmc, machine, config }: LabTarget): string[] {
+  const seen: string[] = [];
+  const process = machine as ProcessMachine;
+  const kill = process.kill.bind(process);
+  process.kill = async () => {
+    const last = bmc.journal.events.at(-1);
+    const atHome = process.isOn() && process.boots.at(-1)?.cameOutAt === "home";
+    if (atHome && config.shutdown.then === "abort" && last?.what === "kill" && last.why === "Reset ForceOff") {
+      seen.push(`its own system was forced off at ${last.at}, which its owner forbids`);
+    }
+    await kill();
+  };
+  return seen;
+}
+
+/**
+ * The promises that are broken for a target whose sessions have all ended, in sentences. A workflow closes, and the lab's log
+ * is written, a moment after the record has its end: what is still so after a while is said.
+ */
+export async function judge(world: World, target: LabTarget, before: Before, records: SessionRecord[]) {
+  for (let looks = 1; ; looks++) {
+    const broken = [
+      ...records.flatMap(judgeRecord),
+      ...(await judgeMachine(target, before)),
+      ...judgePower(world, target, before, records),
+      ...(await judgeMemory(world, target.name, records).catch((error: unknown) => [messageOf(error)])),
+    ];
+    if (broken.length === 0 || looks >= LOOKS) return broken;
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+function judgeRecord(record: SessionRecord): string[] {
+  const broken: string[] = [];
+  const say = (what: string) => broken.push(`${record.session}: ${what}`);
+  if (record.ending !== "restored") say(`it ended ${record.ending}`);
+  if (record.endedAt === null) say("its record has no end");
+  if (!record.untouched && !record.home.proved) say("it ended restored without a proof of home");
+  if (record.restore.differences.length > 0)
+    say(`it ended with differences ${JSON.stringify(record.restore.differences)}`);
+  const phases = record.phases.map((phase) => phase.name);
+  if (phases.at(-1) !== "restored") say(`its last phase is ${phases.at(-1)}`);
+  if (record.phases.some((phase) => phase.endedAt === null)) say("a phase has no end");
+  return broken;
+}
+
+async function judgeMachine({ bmc, machine }: LabTarget, before: Before): Promise<string[]> {
+  const broken: string[] = [];
+  const differ = (what: string, was: unknown, is: unknown) => {
+    if (JSON.stringify(was) !== JSON.stringify(is))
+      broken.push(`${what} was ${JSON.stringify(was)}, is ${JSON.stringify(is)}`);
+  };
+  await bmc.settled();
+  let machineId = before.on ? await machineIdOf(machine.homeUrl) : null;
+  for (let waited = 0; before.on && machineId === null && waited < HOME_MS; waited += 500) {
+    await sleep(500);
+    machineId = await machineIdOf(machine.homeUrl);
+  }
+  differ("the power", before.on, machine.isOn());
+  differ("the override", before.override, overrideOf(bmc));
+  differ("the medium", before.medium, bmc.insertedImage);
+  differ("the boot order", before.order, await machine.bootOrder());
+  if (before.machineId !== null) differ("what answers at home", before.machineId, machineId);
+  differ("the user's file", before.userFile, digestOf((machine as ProcessMachine).userFile));
+  return broken;
+}
+
+/** A stranger's resets are of these types, and no record's to explain. */
+const STRANGE = ["ForceRestart", "PowerCycle"];
+
+/** The records' power actions against the BMC's own log, both ways. */
+function judgePower(world: World, { name }: LabTarget, before: Before, records: SessionRecord[]): string[] {
+  // A record's times are the server's: with a clock that jumped they say nothing of what came first.
+  if (world.clockJumped) return [];
+  const text = readFileSync(join(world.data, "lab", "lab.log"), "utf8");
+  const log = powerLog(text.split("\n").filter((line) => line.split(" ")[1] === name));
+  const events = log.events.map((event) => (STRANGE.includes(event.reset ?? "") ? { ...event, reset: null } : event));
+  const actions = records.flatMap((record) => record.powerActions);
+  return powerComplaints(before.on ? "On" : "Off", { ...log, events }, actions);
+}
+
+/** One record a session, no session without one; Temporal says the same; and the site has forgotten the target. */
+async function judgeMemory(world: World, target: string, records: SessionRecord[]): Promise<string[]> {
+  const broken: string[] = [];
+  const ids = records.map((record) => record.session).sort();
+  const { items } = await world.client.sessions({ target, limit: 100 });
+  const kept = items.map((item) => item.session).sort();
+  if (JSON.stringify(kept) !== JSON.stringify(ids)) broken.push(`the sessions ${ids} have the records ${kept}`);
+  const runs: string[] = [];
+  for await (const run of world.temporal.workflow.list({ query: `WorkflowId = "${sessionWorkflowId(target)}"` })) {
+    runs.push(run.runId);
+    if (run.status.name !== "COMPLETED") broken.push(`Temporal has the session ${run.runId} as ${run.status.name}`);
+  }
+  if (JSON.stringify(runs.sort()) !== JSON.stringify(ids)) broken.push(`the sessions ${ids} are ${runs} to Temporal`);
+  const open = world.journal().filter((name) => name.startsWith(`${target}.json`));
+  if (open.length > 0) broken.push(`the site's journal still has ${open}`);
+  return broken;
+}
+
+const overrideOf = (bmc: LabTarget["bmc"]): string => `${bmc.override.enabled} ${bmc.override.target}`;
+
+const digestOf = (file: string): string => createHash("sha256").update(readFileSync(file)).digest("hex");
+
+async function machineIdOf(url: string): Promise<string | null> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
+  return answer?.ok ? (((await answer.json()) as { machineId?: string }).machineId ?? null) : null;
+}

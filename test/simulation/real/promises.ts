@@ -13,7 +13,7 @@ import type { World } from "./world.js";
 /** After the record has said that it is home: only a reset that a stranger asked for may still be under way. */
 const HOME_MS = 60_000;
 
-const LOOKS = 30;
+const LOOKS = 10;
 const LOOK_AGAIN_MS = 1_000;
 
 /** What must be so again when the last session of a target has ended. */

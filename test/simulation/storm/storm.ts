@@ -98,11 +98,10 @@ async function settle(world: World, phases: Phases, session: string, strands: ()
 }
 
 async function reconcile(world: World, before: Map<string, Before>, records: SessionRecord[]): Promise<string[]> {
-  const broken: string[] = [];
-  for (const [name, was] of before) {
+  const judged = [...before].map(async ([name, was]) => {
     const mine = records.filter((record) => record.target === name);
     const said = await judge(world, world.lab.target(name), was, mine);
-    broken.push(...said.map((line) => `${name}: ${line}`));
-  }
-  return broken;
+    return said.map((line) => `${name}: ${line}`);
+  });
+  return (await Promise.all(judged)).flat();
 }

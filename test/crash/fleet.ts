@@ -5,6 +5,8 @@ import { messageOf } from "../../src/domain/errors.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab } from "../../src/lab/lab.js";
+import type { ProcessFaultsInput } from "../../src/lab/process/faults.js";
+import type { ProcessMachine } from "../../src/lab/process/machine.js";
 import type { Effect, EffectHook } from "../../workers/effects.js";
 import { Operations } from "../support/operations.js";
 import { type Begun, type Expected, Judge } from "./judge.js";
@@ -76,6 +78,10 @@ export class Fleet {
     return this.operations.client;
   }
 
+  machine(target: string): ProcessMachine {
+    return this.lab.target(target).machine as ProcessMachine;
+  }
+
   /** From now on `on` is called, and awaited, at each effect for the target. */
   at(target: string, on: OnEffect): void {
     this.cases.set(target, { on, seen: new Map() });
@@ -132,6 +138,10 @@ export interface Case {
   name: string;
   action?: string;
   on?: OnEffect;
+  /** What is wrong with the target's machine. */
+  faults?: ProcessFaultsInput;
+  /** Runs before anything is looked at. */
+  prepare?: (target: string) => Promise<void>;
   /** Runs while the session does; without it the session is started and its end awaited. */
   run?: (fleet: Fleet, target: string) => Promise<Expected>;
   expected?: Omit<Expected, "sessions">;
@@ -159,8 +169,10 @@ export async function runCases(
 async function runCase(fleet: Fleet, target: string, one: Case): Promise<string[]> {
   let begun: Begun | null = null;
   try {
+    await one.prepare?.(target);
     begun = await fleet.judge.begin(target);
     if (one.on) fleet.at(target, one.on);
+    if (one.faults) fleet.machine(target).injectFaults(one.faults);
     const expected = one.run ? await one.run(fleet, target) : { sessions: [await startAndEnd(fleet, target, one)] };
     const said = await fleet.judge.complaints(begun, { ...one.expected, ...expected });
     return said.length === 0 ? [] : [...said, ...fleet.judge.logSince(begun)];

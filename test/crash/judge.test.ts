@@ -59,7 +59,7 @@ describe("the judge", () => {
     let midway: string[] = [];
     fleet.at("j1", async ({ point, when }) => {
       if (point === "activity.offerTask" && when === "after") {
-        midway = await fleet.judge.complaints(begun, { sessions: [] });
+        midway = await fleet.judge.complaints(begun, { sessions: [] }, 1);
       }
     });
     const session = await fleet.start("j1", "look");
@@ -73,6 +73,8 @@ describe("the judge", () => {
       ]),
     );
     expect(await fleet.judge.complaints(begun, { sessions: [session], boots: 1, outcome: "succeeded" })).toEqual([]);
-    expect(await fleet.judge.complaints(begun, { sessions: [session], boots: 2, outcome: "failed" })).toHaveLength(2);
+    expect(await fleet.judge.complaints(begun, { sessions: [session], boots: 2, outcome: "failed" }, 1)).toHaveLength(
+      2,
+    );
   }, 120_000);
 });

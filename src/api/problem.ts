@@ -50,10 +50,19 @@ function fromFramework(error: unknown): PitstopError {
   if (status !== null && status < 500 && error instanceof Error) {
     return new PitstopError("invalid", `The request cannot be read: ${error.message}.`);
   }
+  if (isUnkeepable(error)) {
+    return new PitstopError("invalid", "The request has a NUL character or half a character, which cannot be kept.");
+  }
   return new PitstopError(
     "internal",
     "Something that should not happen has happened; the server's log has the details.",
   );
+}
+
+/** PostgreSQL takes no NUL and no lone surrogate in a text (22021) or in JSON (22P05); both come from the caller. */
+function isUnkeepable(error: unknown): boolean {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
+  return [code, cause?.code].some((one) => one === "22021" || one === "22P05");
 }
 
 function httpStatusOf(error: unknown): number | null {

@@ -75,6 +75,8 @@ export async function buildApi(options: ApiOptions): Promise<{ app: Api; close: 
     // A request is bounded; an event stream is hijacked and bounded by its own rules.
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 512 },
+    // A path that cannot be read is refused before there is a route, and in the same form.
+    frameworkErrors: (error, _request, reply) => void sendProblem(reply, error, options.log),
   }).withTypeProvider<ZodTypeProvider>();
   const metrics = makeMetrics(options.catalogue, options.events);
   const parts: Parts = {

@@ -1,6 +1,6 @@
 import { request } from "undici";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Rig, startRig } from "../api/running.js";
+import { type Rig, startRig, TOKEN } from "../api/running.js";
 
 /** Health says nothing of targets, and what has no effect needs no token. */
 const PUBLIC = ["/healthz", "/readyz", "/metrics"];
@@ -26,5 +26,13 @@ describe("the REST interface", () => {
         expect(answer.statusCode, `${method} ${path}`).toBe(401);
       }
     }
+  });
+
+  it.each(["%zz", "%00", "a%00b"])("answers a path with %s as a problem of the request", async (name) => {
+    const answer = await request(`${rig.api.url}/api/v1/sessions/${name}`, {
+      headers: { authorization: `Bearer ${TOKEN}` },
+    });
+    expect(answer.statusCode, await answer.body.text()).toBe(400);
+    expect(answer.headers["content-type"]).toContain("application/problem+json");
   });
 });

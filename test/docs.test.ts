@@ -20,6 +20,16 @@ describe("the documentation", () => {
     expect(links.filter((link) => !existsSync(resolve(root, dirname(page), link)))).toEqual([]);
   });
 
+  it("names in reliability.md only tests that there are", () => {
+    const page = read("docs/reliability.md");
+    const named = [...page.matchAll(/\[(test\/[^\]]+)\]\([^)]+\): "([^"]+)"/g)].map(([, file, name]) => ({
+      file,
+      name,
+    }));
+    expect(named.length).toBeGreaterThan(15);
+    expect(named.filter(({ file, name }) => !read(file ?? "").includes(name ?? ""))).toEqual([]);
+  });
+
   it("lists every setting, and none that there is not", () => {
     const settings = [...read("src/config.ts").matchAll(/^ {2}((?:PITSTOP|DATABASE)_[A-Z_]+):/gm)].map(
       ([, name]) => name,

@@ -49,6 +49,10 @@ describe("documents from YAML", () => {
     expect(parseDocuments(text, "t.yaml")).toHaveLength(1);
   });
 
+  it("a diskless target is refused", () => {
+    expect(complain(`${TARGET}normal: {disk: false}\n`)).toContain("normal.disk");
+  });
+
   it.each([
     [
       "a URL of the wrong form",

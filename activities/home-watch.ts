@@ -30,6 +30,8 @@ export function watchHomes(deps: {
     const answers = await Promise.all(entry.plan.target.home.map(askHome));
     const home = answers.find((answer) => before.some((b) => isAnotherBoot(b, answer)));
     if (!home || boot === null || boot !== entry.boot || !isAway(entry)) return;
+    // Before anyone is told: the session may not be reachable, and this must not be forgotten by then.
+    entry.ledger.ownSystemSeenAt ??= new Date().toISOString();
     const last = told.get(boot);
     if (last?.bootId === home.bootId && performance.now() - last.at < (deps.againMs ?? AGAIN_MS)) return;
     log("a target's own system answers while it should be away", { target: entry.target, check: home.check });

@@ -95,6 +95,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
           : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
         const done = await ensureOff(control, how, { why, signal: cancellation(), note: note(plan) });
         collected.powerActions.push(...done.actions);
+        seenOff(site, plan);
         return { off: true, tookMs: left.tookMs + done.tookMs };
       }),
 
@@ -105,7 +106,10 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       use(plan, async (control, collected) => {
         await own(plan);
         // Armed again while it is off: an override may have been spent, or lost, by the way down.
-        if (epoch !== null && (await control.power()) === "Off") await arm(site, control, plan, epoch, wasOff);
+        if (epoch !== null && (await control.power()) === "Off") {
+          seenOff(site, plan);
+          await arm(site, control, plan, epoch, wasOff);
+        }
         const done = await ensureOn(control, { why, signal: cancellation(), note: note(plan) });
         collected.powerActions.push(...done.actions);
         return {};
@@ -163,9 +167,17 @@ async function owned(site: Site, plan: SessionPlan): Promise<SiteEntry> {
   // A site that lost its journal learns of the session again from the plan that each activity carries.
   if (!entry) return await site.open(plan, plan.session);
   if (entry.session !== plan.session) {
+    // A lost session's entry may still be here, where the capture that would have taken it over has failed.
+    if (plan.adopted) return await adopt(site, plan);
     throw new PitstopError("busy", `${plan.target.name} is held by the session ${entry.session} at this site.`);
   }
   return entry;
+}
+
+/** Nothing runs any more, the target's own system included. */
+function seenOff(site: Site, plan: SessionPlan): void {
+  const entry = site.entry(plan.target.name);
+  if (entry?.session === plan.session) entry.ledger.ownSystemSeenAt = null;
 }
 
 /** What was done to the power in this session, by the site's journal; null where it does not know the session. */

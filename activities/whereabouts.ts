@@ -34,6 +34,7 @@ export async function mayBeHome(
 ): Promise<boolean> {
   if ((await control.power()) === "Off") return false;
   const entry = deps.site.entry(plan.target.name);
+  if (entry?.ledger.ownSystemSeenAt) return true;
   const boot = entry?.boot ?? null;
   const unseen = unseenSince !== null && !boot?.helloAt && !boot?.initrdFetchedAt;
   if (!unseen && hasEnded(entry)) return true;

@@ -186,6 +186,8 @@ export interface Leg {
   verifiedOff: boolean;
   /** When the target's own system was last asked to shut down, in milliseconds since 1970; it may obey late. */
   shutdownAskedAt: number | null;
+  /** It waited for a person: whoever mended it may have rebooted it, and either boot is home then. */
+  unwatched: boolean;
   /**
    * What runs may be the target's own system, and is never forced off, however silent it is. So from the beginning to
    * the first verified power-off, from the power-on that brings it home, and where it left the image by itself.

@@ -33,6 +33,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     epoch: 0,
     verifiedOff: false,
     shutdownAskedAt: null,
+    unwatched: false,
     mayBeHome: true,
     unseenSince: null,
     running: null,

@@ -41,6 +41,7 @@ export async function bringHome(ctx: SessionContext, snapshot: BootSnapshot): Pr
     }
     log.ending = null;
     log.stranded = null;
+    ctx.leg.unwatched = true;
   }
 }
 
@@ -136,7 +137,7 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
   const watchLateOffMs =
     askedAt === null ? 0 : Math.max(0, askedAt + plan.limits.gracefulMs - Date.now()) + LATE_POWER_OFF_MS;
   // What a lost session did to the target, or a shutdown that was given up, nobody knows: either boot is home.
-  const unsure = askedAt !== null || snapshot.session !== log.session;
+  const unsure = askedAt !== null || leg.unwatched || snapshot.session !== log.session;
   const rebooted = leg.verifiedOff ? true : unsure ? null : false;
   const proof = log.count(
     await site(

@@ -103,6 +103,7 @@ export class Doorkeeper {
   #firstHello(entry: SiteEntry, boot: SiteBoot, request: HelloRequest): void {
     // Set before anything is waited for: a second hello that comes meanwhile finds the nonce spent.
     Object.assign(boot, { bootId: request.bootId, spentNonce: request.nonce, helloAt: this.#nowText() });
+    entry.ledger.ownSystemSeenAt = null;
     this.#leases.grant(entry);
     this.#outbox.add(entry, { kind: "hello", request });
     this.#options.link.progress(entry, { what: "hello" });

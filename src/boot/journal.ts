@@ -51,6 +51,7 @@ const SiteEntrySchema = z.object({
     offered: z.record(z.string(), z.string()),
     leaseUntil: z.string().nullable(),
     withdrawnAt: z.string().nullable(),
+    ownSystemSeenAt: z.string().nullable().optional(),
     lastEpoch: z.number().int(),
     powerActions: z.array(PowerAction).default([]),
   }),

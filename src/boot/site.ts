@@ -32,6 +32,11 @@ export interface SiteLedger {
   leaseUntil: string | null;
   /** ISO 8601 of the last `withdraw`; null while none followed the last `publish`. */
   withdrawnAt: string | null;
+  /**
+   * ISO 8601: when the target's own system was seen to answer while the target was away. Null or missing again as soon as it
+   * was seen off, or an image has said hello: until then what runs may be that system, though it answers no more.
+   */
+  ownSystemSeenAt?: string | null | undefined;
   /** The highest arming seen: a late attempt of an earlier one is refused. */
   lastEpoch: number;
   /** What was done to the target's power since its snapshot, each noted before it was asked for; oldest first, at most 64. */

@@ -140,7 +140,7 @@ export class Adversary {
     return this.does("shutdown late", 0.4) ? "late" : "obeys";
   }
   image(): ImageMode {
-    for (const [fault, mode] of IMAGE_MODES) if (this.does(fault, 0.3)) return mode;
+    for (const [fault, mode] of IMAGE_MODES) if (this.does(fault, 0.5)) return mode;
     return "good";
   }
   losesHomeCheck(): boolean {

@@ -27,7 +27,17 @@ export class SimulatedCatalogue {
           this.snapshots.set(snapshot.target, kept);
           return copy(kept);
         }),
-      closeSnapshot: (target) => this.ask(() => void this.snapshots.delete(target)),
+      closeSnapshot: (target, session) =>
+        this.ask(() => {
+          if (this.snapshots.get(target)?.session === session) this.snapshots.delete(target);
+        }),
+      getRecord: (session) => this.ask(() => copy(this.records.get(session) ?? null)),
+      listRecords: ({ target, open }) =>
+        this.ask(() => {
+          const all = [...this.records.values()].reverse();
+          const wanted = all.filter((one) => (!target || one.target === target) && (!open || one.endedAt === null));
+          return copy(wanted);
+        }),
       putRecord: (record) =>
         this.ask(() => {
           this.records.set(record.session, copy(record));

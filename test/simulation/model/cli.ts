@@ -27,6 +27,7 @@ export async function main(argv: string[]): Promise<number> {
     for (const one of MUTATIONS) console.log(`promise ${one.promise}  ${one.name}  (seed ${one.seed})`);
     return 0;
   }
+  const wanted = MUTATIONS.find((one) => one.name === values.mutation)?.promise;
   const first = Number(values.seed);
   const seeds = values.found
     ? FOUND.map((one) => one.seed)
@@ -41,7 +42,7 @@ export async function main(argv: string[]): Promise<number> {
     if (!told.broken) continue;
     broken.push(told);
     if (!values.json) console.log(failure(told, values.mutation, values.trace));
-    if (values["until-broken"]) break;
+    if (values["until-broken"] && (!wanted || told.broken.promise === wanted)) break;
   }
   const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9;
   if (values.json) console.log(JSON.stringify(asJson(all, broken, seconds)));

@@ -27,6 +27,7 @@ const INSIDE = {
   "src/boot/tls.ts": shim("images.ts"),
   "src/config.ts": shim("images.ts"),
   "workers/temporal.ts": shim("worker.ts"),
+  "src/temporal/attributes.ts": shim("worker.ts"),
 };
 const PRODUCT = /^(src|workflows|activities|workers)\//;
 

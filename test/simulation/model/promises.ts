@@ -122,7 +122,11 @@ export class Promises {
     const inJournal = text !== null && (JSON.parse(text) as { snapshot: BootSnapshot | null }).snapshot !== null;
     const kept = this.world.catalogue.snapshots.get(machine.name);
     if (!kept && !inJournal) this.break(2, `${machine.name} is written to while nobody keeps its boot snapshot.`);
-    if (!kept) return;
+    if (!kept) {
+      const { phase = "" } = known.writer ? (this.run(known.writer) ?? {}) : {};
+      if (phase === "arming") this.break(2, `${machine.name} is armed before its boot snapshot is in the catalogue.`);
+      return;
+    }
     if (!inJournal && !this.world.adversary.hits.has("journal lost")) {
       this.break(2, `${machine.name} is written to before its boot snapshot is on the site's disk for good.`);
     }
@@ -141,7 +145,10 @@ export class Promises {
   }
 
   private reset(machine: Machine, known: Known, session: string, kind: string): void {
-    if (!known.readSinceReset) this.break(3, `${machine.name} is told ${kind} without a look since the last reset.`);
+    // Where its owner allows force, a shutdown that is refused is followed by it at once.
+    const follows = kind === "ForceOff" && known.policy === "force";
+    if (!known.readSinceReset && !follows)
+      this.break(3, `${machine.name} is told ${kind} without a look since the last reset.`);
     known.readSinceReset = false;
     const { phase = "" } = this.run(session) ?? {};
     if (kind === "ForceOff" && known.policy === "abort" && machine.isOwnSystemUp) {
@@ -202,6 +209,9 @@ export class Promises {
     const known = this.of(machine);
     known.forgedRevokes = false;
     const run = this.world.temporal.executions.findLast((one) => one.id.endsWith(`/${machine.name}`));
+    if (run?.phase === "verifying") {
+      this.break(4, `${machine.name} is on its way home, and the boot server sends it into an image.`);
+    }
     if (run && run.status === "completed") {
       this.break(4, `${machine.name} was served an image although its session has ended.`);
     }
@@ -272,11 +282,20 @@ export class Promises {
     const summary = run.result as SessionSummary;
     this.endings.push(summary.untouched ? "untouched" : summary.ending);
     if (summary.ending === "released") this.of(machine).released = true;
+    if (summary.ending === "stranded")
+      this.break(1, `${machine.name}'s session has ended, and its target is stranded.`);
     if (summary.untouched && this.of(machine).writer === run.runId) {
       this.break(1, `${machine.name}'s session says untouched, and it has written to its BMC.`);
     }
     const known = this.of(machine);
     if (summary.ending === "restored" && !summary.untouched) this.home(machine, known, run);
+    const record = this.finalRecords.get(run.runId)?.at(-1);
+    if (record && record.action !== "resume" && record.contacts.length > 1) {
+      this.break(
+        6,
+        `${machine.name} rebooted in its image, and was taken there again by an action that does not resume.`,
+      );
+    }
     if (known.leftIn === run.runId && summary.outcome === "succeeded") this.unseen(machine, known, run);
     if (summary.ending === "restored" && !this.world.catalogue.snapshots.has(machine.name)) known.snapshot = null;
     known.leftIn = null;
@@ -308,9 +327,8 @@ export class Promises {
     const record = this.finalRecords.get(run.runId)?.at(-1);
     if (!record || record.contacts.length > 1) return;
     const done = record.tasks.length > 0 && record.tasks.every((task) => task.status === "succeeded");
-    const workEnded = record.phases.find((one) => one.name === "working")?.endedAt;
-    const leftAt = Date.UTC(2026, 0, 1) + this.of(machine).leftByItselfAt;
-    if (done && workEnded && Date.parse(workEnded) - leftAt < 2_000) return;
+    // Every task had its result: what the target did after that took nothing from the work.
+    if (done) return;
     this.break(
       6,
       `${machine.name} left its image by itself in the midst of the work, and the work counts as succeeded.`,

@@ -180,16 +180,12 @@ function people(world: World, retries: Map<string, number>): void {
         world.promises.break(1, `${machine.name} stays stranded although nothing stands in its way: ${why}`);
       }
       retries.set(machine.name, tried + 1);
-      // What the adversary broke by hand, a person mends by hand before he asks again.
-      if (machine.power === "Off" && machine.name && tried > 2 && world.promises.wasOn(machine)) machine.powerOn();
+      // Asked in vain more than once, a person goes there and turns it off and on, as it was.
+      if (tried > 2) {
+        machine.powerOff("a person, by hand");
+        if (world.promises.wasOn(machine)) machine.powerOn();
+      }
       void run.update("retryRestore", { by: "bob" });
-    }
-    if (!run && (world.catalogue.snapshots.has(machine.name) || world.entry(machine)?.snapshot)) {
-      if (world.promises.isReleased(machine)) continue;
-      world.startSession(
-        machine,
-        world.catalogue.snapshots.has(machine.name) ? { restoreOnly: true } : { action: "active" },
-      );
     }
   }
 }

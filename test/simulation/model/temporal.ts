@@ -1,6 +1,6 @@
 import { ActivityFailure, ApplicationFailure, CancelledFailure, TimeoutFailure } from "@temporalio/common";
 import { after, type Context, cancel, current, elapsed, inWorld, Life, outside, within } from "./clock.js";
-import { WorkflowNotFoundError } from "./shims/client.js";
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from "./shims/client.js";
 import type { World } from "./world.js";
 
 export interface ActivityOptions {
@@ -81,20 +81,43 @@ export class Temporal {
     return run;
   }
 
-  /** As much of the client as a site's link uses. */
+  /** As much of the client as the product uses. */
   client() {
-    const handle = (id: string) => ({
-      signal: (name: string, payload: unknown) => this.signal(id, name, copy(payload)),
-      describe: () =>
-        outside(this.world.random.between(1, 30), () => {
-          if (this.world.adversary.temporalFault("describe")) throw new Error("14 UNAVAILABLE: no connection");
-          const run = this.open(id) ?? this.executions.findLast((one) => one.id === id);
-          if (!run) throw new WorkflowNotFoundError();
-          const name = run.status === "open" ? "RUNNING" : run.status.toUpperCase();
-          return { status: { name }, runId: run.runId, raw: { workflowExecutionInfo: { firstRunId: run.runId } } };
-        }),
+    const { world } = this;
+    const ask = <T>(act: () => T): Promise<T> =>
+      outside(world.random.between(1, 30), () => {
+        if (world.adversary.temporalFault("describe")) throw new Error("14 UNAVAILABLE: no connection");
+        return act();
+      });
+    const find = (id: string, runId?: string): Execution => {
+      const run = runId
+        ? this.executions.find((one) => one.id === id && one.runId === runId)
+        : (this.open(id) ?? this.executions.findLast((one) => one.id === id));
+      if (!run) throw new WorkflowNotFoundError();
+      return run;
+    };
+    const describe = (run: Execution) => ({
+      status: { name: run.status === "open" ? "RUNNING" : run.status.toUpperCase() },
+      runId: run.runId,
+      raw: { workflowExecutionInfo: { firstRunId: run.runId } },
     });
-    return { workflow: { getHandle: handle } };
+    const getHandle = (id: string, runId?: string) => ({
+      signal: (name: string, payload: unknown) => this.signal(id, name, copy(payload)),
+      describe: () => ask(() => describe(find(id, runId))),
+      result: () => ask(() => copy(find(id, runId).result)),
+    });
+    const list = async function* (this: Temporal) {
+      yield* await ask(() =>
+        this.executions.filter((one) => one.status === "open").map(({ id }) => ({ workflowId: id })),
+      );
+    }.bind(this);
+    const start = (_type: string, options: { workflowId: string; args: unknown[] }) =>
+      ask(() => {
+        const run = world.launch(options.workflowId, options.args[0]);
+        if (!run) throw new WorkflowExecutionAlreadyStartedError();
+        return { workflowId: run.id, firstExecutionRunId: run.runId };
+      });
+    return { workflow: { getHandle, list, start } };
   }
 
   private signal(id: string, name: string, payload: unknown): Promise<void> {

@@ -88,7 +88,7 @@ export class World {
     within({ life }, () => {
       startSiteRole({
         config: config as never,
-        temporal: {} as never,
+        temporal: { client: this.temporal.client() } as never,
         objects: this.objects,
         link: temporalLink(this.temporal.client() as unknown as Client, () => undefined),
         onStart: () => undefined,
@@ -105,7 +105,7 @@ export class World {
     this.sessionsLife = life;
     within({ life }, () => {
       void startSessions({
-        temporal: {} as never,
+        temporal: { client: this.temporal.client() } as never,
         catalogue: this.catalogue.asCatalogue(),
         objects: this.objects,
         door: {} as never,
@@ -140,6 +140,13 @@ export class World {
     this.tell(
       `${run ? "started" : "refused to start"} ${id}: ${request.restoreOnly ? "restore only" : request.action}`,
     );
+    return run;
+  }
+
+  launch(id: string, request: unknown) {
+    const run = this.temporal.start(id, maintenanceSession as never, request);
+    const { action, requestedBy } = request as SessionRequest;
+    this.tell(`${run ? "started" : "refused to start"} ${id}: ${action ?? "restore only"}, by ${requestedBy}`);
     return run;
   }
 

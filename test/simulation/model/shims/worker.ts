@@ -13,3 +13,5 @@ export async function runWorker(options: { taskQueue: string; activities: Activi
   temporal.poll(options.taskQueue, { life: current().life, activities: options.activities });
   return { failed: new Promise<never>(() => undefined), stop: async () => temporal.leave(options.taskQueue) };
 }
+
+export const ensureSearchAttributes = async (): Promise<void> => undefined;

@@ -1,5 +1,5 @@
 import type { Catalogue } from "../src/catalogue/catalogue.js";
-import { PitstopError } from "../src/domain/errors.js";
+import { isRetryable, messageOf, PitstopError } from "../src/domain/errors.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type { TaskResult } from "../src/domain/session.js";
 import type { ObjectStore } from "../src/stores/store.js";
@@ -47,14 +47,23 @@ export function centralActivities({ catalogue, objects, watch, isBusy }: Central
   };
 }
 
+/** A digest that somebody made up, or bytes that are no finding, must not keep a session from being recorded. */
+async function findingOf(objects: ObjectStore, sha256: string): Promise<unknown> {
+  try {
+    if (!(await objects.has(sha256))) return { unavailable: `sha256:${sha256} is kept at the target's site` };
+    return JSON.parse(Buffer.from(await objects.get(sha256)).toString("utf8"));
+  } catch (error) {
+    if (error instanceof PitstopError && isRetryable(error.code)) throw error;
+    return { unavailable: `sha256:${sha256} could not be read: ${messageOf(error)}` };
+  }
+}
+
 /** Findings by task name, resolved from the store. One that the store does not have is told as such, never left out. */
 async function findingsOf(objects: ObjectStore, tasks: TaskResult[]): Promise<Record<string, unknown> | null> {
   const findings: Record<string, unknown> = {};
   for (const task of tasks) {
     if (!task.findingSha256) continue;
-    findings[task.name] = (await objects.has(task.findingSha256))
-      ? JSON.parse(Buffer.from(await objects.get(task.findingSha256)).toString("utf8"))
-      : { unavailable: `sha256:${task.findingSha256} is kept at the target's site` };
+    findings[task.name] = await findingOf(objects, task.findingSha256);
   }
   return Object.keys(findings).length > 0 ? findings : null;
 }

@@ -25,7 +25,7 @@ export async function verifyHome(
   const lateOff = await watchForLatePowerOff(control, collected, note, input.watchLateOffMs);
   const home =
     input.snapshot.state.power === "On"
-      ? await waitForProof(deps, { ...input, rebooted: lateOff || input.rebooted })
+      ? await waitForProof(deps, control, collected, note, { ...input, rebooted: lateOff || input.rebooted })
       : { proved: true, strength: "off" as const, reason: null, checks: [] };
   const provedAt = Date.now();
   const after = await control.readState();
@@ -57,14 +57,36 @@ async function watchForLatePowerOff(
   return false;
 }
 
+/** Between the looks at the power of a target that does not answer yet: it may lose it on its way up. */
+const POWER_LOOK_MS = 15_000;
+const MAX_POWER_LOSSES = 2;
+
+/** A target that loses its power on its way up is powered on again, and has the whole time to come up once more; twice at most. */
 async function waitForProof(
   deps: Pick<SiteDeps, "askHome">,
-  { plan, snapshot, rebooted }: Input,
+  control: TargetControl,
+  collected: Collected,
+  note: (action: PowerAction) => Promise<void>,
+  { plan, snapshot, rebooted: since }: Input,
 ): Promise<Pick<HomeVerdict, "proved" | "strength" | "reason" | "checks">> {
   // Not of the wall clock, which may be set while a machine boots.
-  const deadline = performance.now() + plan.limits.homeMs;
+  let deadline = performance.now() + plan.limits.homeMs;
+  let lookAt = performance.now() + POWER_LOOK_MS;
+  let rebooted = since;
+  let losses = 0;
   let checks: HomeAnswer[] = [];
   for (const ms of growing(100, 2_000)) {
+    if (performance.now() >= lookAt && losses < MAX_POWER_LOSSES) {
+      lookAt = performance.now() + POWER_LOOK_MS;
+      if ((await control.power()) === "Off") {
+        losses++;
+        const why = "it lost its power on its way home";
+        const done = await ensureOn(control, { why, signal: cancellation(), note });
+        collected.powerActions.push(...done.actions);
+        rebooted = true;
+        deadline = performance.now() + plan.limits.homeMs;
+      }
+    }
     checks = await Promise.all(plan.target.home.map(deps.askHome));
     const proof = proveHome(snapshot.home, checks, { rebooted });
     if (proof.proved || performance.now() > deadline) return { ...proof, checks };

@@ -8,6 +8,7 @@ import type {
   SessionStatus,
   SessionSummary,
   SuppliedTask,
+  TaskResult,
 } from "../src/domain/session.js";
 
 export const helloSignal = defineSignal<[HelloSignal]>("hello");
@@ -79,7 +80,7 @@ export function listen(to: Listener): Mailbox {
     if (current(hello) && isTime(hello.at) && mail.hello?.epoch !== hello.epoch) mail.hello = hello;
   });
   setHandler(doneSignal, (done) => {
-    if (current(done) && Array.isArray(done.results)) mail.done ??= done;
+    if (current(done) && Array.isArray(done.results) && done.results.every(isResult)) mail.done ??= done;
   });
   setHandler(rebootedSignal, (rebooted) => {
     if (!current(rebooted)) return;
@@ -154,6 +155,15 @@ export function listen(to: Listener): Mailbox {
 
 const onTheWayHome = (status: SessionStatus): boolean =>
   ["restoring", "verifying", "restored", "stranded", "released"].includes(status.phase);
+
+/** What a result must have for the session to count it and its record to be written. */
+function isResult(result: Partial<TaskResult> | null | undefined): boolean {
+  const { id, name, status, durationMs, findingSha256, logSha256 } = result ?? {};
+  const isDigest = (value: unknown) => value === null || (typeof value === "string" && /^[0-9a-f]{64}$/.test(value));
+  const ended = ["succeeded", "failed", "timedOut", "cancelled"];
+  const isText = typeof id === "string" && typeof name === "string" && ended.includes(String(status));
+  return isText && Number.isFinite(durationMs) && isDigest(findingSha256) && isDigest(logSha256);
+}
 
 const isTime = (text: unknown): boolean => typeof text === "string" && !Number.isNaN(Date.parse(text));
 

@@ -143,7 +143,7 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
     await site(
       "verifyHome",
       { plan, snapshot, rebooted, watchLateOffMs },
-      { summary: "Is the target home, as it was?", limitMs: plan.limits.homeMs + watchLateOffMs + 3 * MINUTE },
+      { summary: "Is the target home, as it was?", limitMs: 3 * plan.limits.homeMs + watchLateOffMs + 3 * MINUTE },
     ),
   );
   log.verdict = proof.verdict;

@@ -44,7 +44,9 @@ export class AgentGateway {
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#outbox = new Outbox(options.sessions, options.link, options.log);
-    this.#leases = new Leases(options.sessions, options.link, options.now, options.log);
+    this.#leases = new Leases(options.sessions, options.link, options.now, options.log, (entry, how) =>
+      this.rebooted(entry, how),
+    );
     this.#door = new Doorkeeper(options, {
       outbox: this.#outbox,
       leases: this.#leases,

@@ -11,6 +11,8 @@ interface Watch {
   stop: AbortController;
   heardMs: number;
   lost: boolean;
+  /** Counted from look to look, so that a clock that is set silences nobody. */
+  silentMs: number;
 }
 
 /**
@@ -23,9 +25,21 @@ export class Leases {
   readonly #link: SessionLink;
   readonly #now: Clock;
   readonly #log: Logger;
+  readonly #lostMs: number;
+  readonly #gone: (entry: SiteEntry, how: string) => Promise<void>;
   readonly #watches = new Map<string, Watch>();
 
-  constructor(sessions: AgentSessions, link: SessionLink, now: Clock, log: Logger) {
+  /** `gone` is told when an image cannot be at work any more: its lease is over, or it has not heard of a longer one. */
+  constructor(
+    sessions: AgentSessions,
+    link: SessionLink,
+    now: Clock,
+    log: Logger,
+    gone: (entry: SiteEntry, how: string) => Promise<void>,
+    lostMs = LOST_MS,
+  ) {
+    this.#lostMs = lostMs;
+    this.#gone = gone;
     this.#sessions = sessions;
     this.#link = link;
     this.#now = now;
@@ -40,7 +54,7 @@ export class Leases {
   /** Looks after the entry's session every third of a lease from now on, until its boot is over. Called again, it does nothing. */
   watch(entry: SiteEntry): void {
     if (this.#watches.has(entry.target)) return;
-    const watch: Watch = { stop: new AbortController(), heardMs: this.#now(), lost: false };
+    const watch: Watch = { stop: new AbortController(), heardMs: this.#now(), lost: false, silentMs: 0 };
     this.#watches.set(entry.target, watch);
     void this.#run(entry, watch).finally(() => {
       if (this.#watches.get(entry.target) === watch) this.#watches.delete(entry.target);
@@ -56,7 +70,7 @@ export class Leases {
 
   heard(entry: SiteEntry): void {
     const watch = this.#watches.get(entry.target);
-    if (watch) Object.assign(watch, { heardMs: this.#now(), lost: false });
+    if (watch) Object.assign(watch, { heardMs: this.#now(), lost: false, silentMs: 0 });
   }
 
   /** Whole seconds that the image may go on from now; never beyond the absolute deadline. */
@@ -82,7 +96,7 @@ export class Leases {
     if (this.secondsLeft(entry) * 1000 + 1000 >= entry.plan.limits.leaseMs) await pause(everyMs, watch.stop.signal);
     while (!watch.stop.signal.aborted && entry.boot === boot && this.#sessions.get(entry.target) === entry) {
       await this.#look(entry, everyMs);
-      this.#noticeSilence(entry, watch);
+      await this.#noticeSilence(entry, watch, everyMs);
       await pause(everyMs, watch.stop.signal);
     }
   }
@@ -96,6 +110,7 @@ export class Leases {
           { target: entry.target },
           "the lease ran out before the session was confirmed; its image goes home",
         );
+        await this.#gone(entry, "its lease ran out before the session could be asked");
       } else if (alive) {
         this.#extend(entry, askedMs);
         await this.#sessions.save(entry);
@@ -116,9 +131,19 @@ export class Leases {
     return entry.ledger.leaseUntil !== null && Date.parse(entry.ledger.leaseUntil) <= this.#now();
   }
 
-  #noticeSilence(entry: SiteEntry, watch: Watch): void {
-    if (watch.lost || this.#now() - watch.heardMs < LOST_MS) return;
-    watch.lost = true;
-    this.#link.progress(entry, { what: "lost" });
+  /** An agent hears of a longer lease only when it comes: one that stayed away for the whole of its lease has gone home, or hangs. */
+  async #noticeSilence(entry: SiteEntry, watch: Watch, everyMs: number): Promise<void> {
+    if (!watch.lost && this.#now() - watch.heardMs >= this.#lostMs) {
+      watch.lost = true;
+      this.#link.progress(entry, { what: "lost" });
+    }
+    // One look more: an answer with a longer lease may have been on its way when the lease ended.
+    if (watch.silentMs >= Math.max(this.#lostMs, entry.plan.limits.leaseMs) + everyMs) {
+      await this.#gone(
+        entry,
+        `its agent was not heard for ${Math.round(watch.silentMs / 1000)} s, the whole of its lease`,
+      );
+    }
+    watch.silentMs += everyMs;
   }
 }

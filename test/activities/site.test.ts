@@ -7,7 +7,7 @@ import { siteActivities } from "../../activities/site.js";
 import type { ResetKind, TargetControl } from "../../src/control/control.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import type { SessionPlan } from "../../src/domain/session.js";
-import type { BootSnapshot, HomeAnswer, PowerState } from "../../src/domain/snapshot.js";
+import type { BootSnapshot, BootState, HomeAnswer, PowerState } from "../../src/domain/snapshot.js";
 import { OTHER_BOOT_ID, planOf, sites, type TestSite } from "../boot/help.js";
 
 const newSite = sites();
@@ -31,6 +31,8 @@ const refused = () => new PitstopError("refused", "The machine will not.");
 class Rig {
   power: PowerState = "On";
   home: HomeAnswer = SILENT;
+  homeAfterOn: HomeAnswer | null = null;
+  state: BootState | null = null;
   readonly asked: string[] = [];
   /** Methods of the control that refuse. */
   readonly refuses = new Set<string>();
@@ -50,9 +52,11 @@ class Rig {
     if (name === "usage") return { total: 0, powerPolls: 0 };
     if (name === "power") return Promise.resolve(this.power);
     if (name === "close") return Promise.resolve();
+    if (name === "readState") return Promise.resolve(this.state);
     if (name === "reset") {
       this.power = what === "On" ? "On" : "Off";
       this.asked.push(what as ResetKind);
+      if (what === "On" && this.homeAfterOn) this.home = this.homeAfterOn;
     } else this.asked.push(name);
     return this.refuses.has(name) ? Promise.reject(refused()) : Promise.resolve(undefined);
   }
@@ -187,6 +191,22 @@ describe("leaving a boot of which nothing was heard", () => {
     await rig.site.site.withdraw(plan.target.name, plan.session);
     expect(await leave(rig, plan, ago(0))).toMatchObject({ off: false });
     expect(await leave(rig, plan, ago(plan.limits.homeMs + 1_000))).toMatchObject({ off: true });
+  });
+});
+
+describe("the proof of home", () => {
+  it("powers a target on again that lost its power on its way up, and tells so", { timeout: 60_000 }, async () => {
+    const site = await newSite();
+    const plan = planOf();
+    await site.publish(plan);
+    const snapshot = snapshotOf(plan, [strong("before")]);
+    await site.site.keepSnapshot(plan.target.name, plan.session, snapshot);
+    const rig = new Rig(site);
+    Object.assign(rig, { power: "Off", state: snapshot.state, homeAfterOn: strong("after") });
+    const proof = await rig.run("verifyHome", { plan, snapshot, rebooted: true, watchLateOffMs: 0 });
+    expect(proof.verdict).toMatchObject({ proved: true, strength: "strong" });
+    expect(proof.powerActions).toMatchObject([{ what: "On", why: "it lost its power on its way home" }]);
+    expect(rig.asked).toEqual(["On"]);
   });
 });
 

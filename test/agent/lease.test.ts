@@ -1,4 +1,7 @@
+import pino from "pino";
 import { describe, expect, it } from "vitest";
+import { Leases } from "../../src/agent/lease.js";
+import type { SiteEntry } from "../../src/boot/site.js";
 import { OTHER_BOOT_ID, planOf, sites, taskOf } from "../boot/help.js";
 
 const newSite = sites();
@@ -19,8 +22,8 @@ describe("the lease", () => {
 
   it.each([false, "unknown"] as const)("runs out, in spite of every contact, while the answer is %s", async (alive) => {
     const site = await newSite();
-    site.link.alive = alive;
     const token = await site.token(planOf({ leaseMs: 2_500 }));
+    site.link.alive = alive;
     const seen: number[] = [];
     for (let i = 0; i < 12; i++) {
       seen.push(await lease(site, token));
@@ -58,16 +61,41 @@ describe("the lease", () => {
   });
 });
 
+describe("an agent that is silent", () => {
+  it("for the whole of its lease has gone home, or hangs: the session hears of it; one that comes now and then has not", async () => {
+    const plan = planOf({ leaseMs: 600 });
+    const boot = { bootId: "b", revoked: false };
+    const ledger = { leaseUntil: null };
+    const entry = { target: "t", plan, boot, absoluteDeadline: plan.absoluteDeadline, ledger } as unknown as SiteEntry;
+    const sessions = { get: () => entry, all: () => [entry], save: async () => undefined } as never;
+    const link = { isAlive: async () => true, progress: () => undefined } as never;
+    const told: string[] = [];
+    const gone = async (_: SiteEntry, how: string) => void told.push(how);
+    const leases = new Leases(sessions, link, Date.now, pino({ level: "silent" }), gone, 300);
+    leases.grant(entry);
+    leases.watch(entry);
+    for (let heard = 0; heard < 12; heard++) {
+      leases.heard(entry);
+      await later(100);
+    }
+    expect(told).toEqual([]);
+    await expect.poll(() => told.length, { timeout: 10_000 }).toBeGreaterThan(0);
+    leases.close();
+    expect(told[0]).toMatch(/^its agent was not heard for \d+ s, the whole of its lease$/);
+  });
+});
+
 describe("a lease that ran out", () => {
-  it("is not given again: its image has gone home", async () => {
+  it("is not given again: its image has gone home, and the session hears of it", async () => {
     const site = await newSite();
-    site.link.alive = "unknown";
     const token = await site.token(planOf({ leaseMs: 1_500 }));
+    site.link.alive = "unknown";
     await later(1_600);
     site.link.alive = true;
-    const looks = site.link.looks;
-    await expect.poll(() => site.link.looks, { timeout: 3_000 }).toBeGreaterThan(looks);
-    expect(await lease(site, token)).toBe(0);
+    await expect
+      .poll(() => site.link.reboots, { timeout: 3_000 })
+      .toMatchObject([{ how: "its lease ran out before the session could be asked" }]);
+    expect((await site.agent("GET", "/agent/v1/next?wait=0", { token })).status).toBe(410);
   });
 });
 

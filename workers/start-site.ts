@@ -12,7 +12,7 @@ import { Journal } from "../src/boot/journal.js";
 import { startListener } from "../src/boot/listener.js";
 import { Media } from "../src/boot/media.js";
 import { mediumName, noteMediumRead, sessionMedium } from "../src/boot/medium-served.js";
-import { bootRoutes, entryByNonce, mediaRoutes } from "../src/boot/routes.js";
+import { bootRoutes, entryByNonce, isVoided, mediaRoutes } from "../src/boot/routes.js";
 import { ensureSecret } from "../src/boot/secret.js";
 import type { ArchiveFacts } from "../src/boot/session-archive.js";
 import type { SessionLink, Site, SiteBoot, SiteEntry } from "../src/boot/site.js";
@@ -93,6 +93,7 @@ export async function startSite(options: SiteOptions): Promise<RunningSite> {
       get: (target) => entries.get(target),
       all: () => entries.all(),
       byNonce: (nonce) => entryByNonce(entries, nonce),
+      isVoided: (nonce) => isVoided(entries, nonce),
       save: (entry) => journal.save(entry),
     },
     link,

@@ -127,6 +127,11 @@ export class Logbook {
     return on ? Date.parse(on.at) : null;
   }
 
+  /** Whether this session, or a run of it before it was reset, has done anything to the power. */
+  movedPower(): boolean {
+    return this.powerActions.length > 0;
+  }
+
   summary(): SessionSummary {
     return {
       session: this.session,

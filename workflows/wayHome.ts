@@ -136,8 +136,9 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
   // A shutdown that was cut short may still be under way, and its system may answer until its very end.
   const watchLateOffMs =
     askedAt === null ? 0 : Math.max(0, askedAt + plan.limits.gracefulMs - Date.now()) + LATE_POWER_OFF_MS;
-  // What a lost session did to the target, or a shutdown that was given up, nobody knows: either boot is home.
-  const unsure = askedAt !== null || leg.unwatched || snapshot.session !== log.session;
+  // What a lost session did to the target, a run of this one before it was reset, or a shutdown that was given up, nobody
+  // knows: either boot is home.
+  const unsure = askedAt !== null || leg.unwatched || snapshot.session !== log.session || log.movedPower();
   const rebooted = leg.verifiedOff ? true : unsure ? null : false;
   const proof = log.count(
     await site(

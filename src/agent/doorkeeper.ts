@@ -58,9 +58,14 @@ export class Doorkeeper {
   }
 
   async hello(request: HelloRequest): Promise<HelloResponse> {
-    const entry = this.#options.sessions.byNonce(request.nonce);
+    const { sessions } = this.#options;
+    const entry = sessions.byNonce(request.nonce);
     const boot = entry?.boot;
-    if (!entry || !boot) throw refusal(401, "This nonce is not known here; fetch the boot script again.");
+    if (!entry || !boot) {
+      // Said plainly, so that an image that is late goes home at once and not when its patience ends.
+      if (sessions.isVoided(request.nonce)) throw refusal(410, "This boot is over; boot into your own system.");
+      throw refusal(401, "This nonce is not known here; fetch the boot script again.");
+    }
     this.#refuseOver(entry, boot);
     this.#refuseOther(entry, request);
     if (boot.helloAt === null) this.#firstHello(entry, boot, request);

@@ -6,6 +6,8 @@ export interface AgentSessions {
   all(): SiteEntry[];
   /** The entry that minted this nonce in its present arming, compared in constant time. */
   byNonce(nonce: string): SiteEntry | null;
+  /** Whether an earlier arming of an open session minted it, or one that was withdrawn. */
+  isVoided(nonce: string): boolean;
   /** Resolves when this state of the entry, or a later one, is fsynced. */
   save(entry: SiteEntry): Promise<void>;
 }

@@ -18,6 +18,8 @@ export const unguessable = (): string => randomBytes(24).toString("base64url");
 
 /** Five boots, each with every ask repeated, are fewer; the oldest go. */
 const MAX_POWER_ACTIONS = 64;
+/** As many as one arming can have. */
+const MAX_VOIDED = 16;
 
 /** Makes the medium of an arming, around a nonce of its own. */
 export type MakeMedium = (entry: SiteEntry, boot: SiteBoot, minted: MintedNonce) => SiteMedium;
@@ -75,6 +77,7 @@ export class Entries {
       results: {},
       ledger: {
         ...{ outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0 },
+        voided: present ? voidedBy(present) : [],
         // What a lost session did to the power since the snapshot, nobody else will tell.
         powerActions: present?.ledger.powerActions ?? [],
       },
@@ -136,8 +139,9 @@ export class Entries {
       boot.nonces = [minted];
       boot.medium = medium(entry, boot, minted);
     }
+    const voided = voidedBy(entry);
     entry.boot = boot;
-    entry.ledger = { ...entry.ledger, outbox: [], leaseUntil: null, withdrawnAt: null, lastEpoch: epoch };
+    entry.ledger = { ...entry.ledger, voided, outbox: [], leaseUntil: null, withdrawnAt: null, lastEpoch: epoch };
     await this.#journal.save(entry);
     return boot;
   }
@@ -146,8 +150,9 @@ export class Entries {
   async withdraw(target: string, session: string): Promise<void> {
     const entry = this.#journal.get(target);
     if (entry?.session !== session) return;
+    const voided = voidedBy(entry);
     entry.boot = null;
-    entry.ledger = { ...entry.ledger, outbox: [], leaseUntil: null };
+    entry.ledger = { ...entry.ledger, voided, outbox: [], leaseUntil: null };
     entry.ledger.withdrawnAt ??= iso(this.#now());
     await this.#journal.save(entry);
   }
@@ -196,3 +201,7 @@ export class Entries {
     }
   }
 }
+
+/** The nonces that are good no more when the entry's present arming is over. */
+const voidedBy = ({ boot, ledger }: SiteEntry): string[] =>
+  [...(ledger.voided ?? []), ...(boot?.nonces ?? []).map(({ nonce }) => nonce)].slice(-MAX_VOIDED);

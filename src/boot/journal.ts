@@ -52,6 +52,7 @@ const SiteEntrySchema = z.object({
     leaseUntil: z.string().nullable(),
     withdrawnAt: z.string().nullable(),
     ownSystemSeenAt: z.string().nullable().optional(),
+    voided: z.array(z.string()).optional(),
     lastEpoch: z.number().int(),
     powerActions: z.array(PowerAction).default([]),
   }),

@@ -105,6 +105,13 @@ export function entryByNonce(entries: Entries, nonce: string): SiteEntry | null 
   return found;
 }
 
+/** Whether the nonce is one of an arming that is over. */
+export function isVoided(entries: Entries, nonce: string): boolean {
+  let found = false;
+  for (const { ledger } of entries.all()) for (const one of ledger.voided ?? []) if (same(one, nonce)) found = true;
+  return found;
+}
+
 function same(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)];
   return left.length === right.length && timingSafeEqual(left, right);

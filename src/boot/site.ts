@@ -37,6 +37,8 @@ export interface SiteLedger {
    * was seen off, or an image has said hello: until then what runs may be that system, though it answers no more.
    */
   ownSystemSeenAt?: string | null | undefined;
+  /** Nonces of armings that are over, newest last, at most 16: an image that comes with one is sent home at once. */
+  voided?: string[] | undefined;
   /** The highest arming seen: a late attempt of an earlier one is refused. */
   lastEpoch: number;
   /** What was done to the target's power since its snapshot, each noted before it was asked for; oldest first, at most 64. */

@@ -24,17 +24,18 @@ describe("hello", () => {
     expect(site.link.hellos[0]).toMatchObject({ bootId: BOOT_ID, uuid: UUID, macs: [MAC] });
   });
 
-  it("with a nonce of nobody, of an earlier arming or of a withdrawn target is turned away", async () => {
+  it("with a nonce of nobody is turned away; of an earlier arming or of a withdrawn target it is sent home", async () => {
     const site = await newSite();
     await site.publish();
     const nonce = await site.nonce();
     expect((await site.hello("A".repeat(32))).status).toBe(401);
     expect((await site.hello(`${nonce.slice(0, -1)}${nonce.endsWith("A") ? "B" : "A"}`)).status).toBe(401);
     await site.site.publish("r1-n07", session, 2, false);
-    expect((await site.hello(nonce)).status).toBe(401);
+    expect((await site.hello(nonce)).status).toBe(410);
     const second = await site.nonce();
     await site.site.withdraw("r1-n07", session);
-    expect((await site.hello(second)).status).toBe(401);
+    expect((await site.hello(second)).status).toBe(410);
+    expect((await site.hello(nonce)).status).toBe(410);
     expect(site.link.hellos).toEqual([]);
   });
 

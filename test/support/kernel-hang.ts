@@ -6,6 +6,8 @@ const HANG = "faebfe";
 const RIP = 16 * 16;
 const CS = RIP + 16 + 8;
 const TRIES = 100;
+/** Long enough for an emulated processor to come far, wherever a short step would leave it where it stood. */
+const MOMENT_MS = 337;
 const STOPPED = /^[TS]/;
 
 /** Makes a guest's only processor hang in its kernel, interrupts off, through the GDB stub of a QEMU with `-gdb tcp:...`. */
@@ -24,7 +26,7 @@ export async function hangKernel(port: number): Promise<void> {
     }
     // In user space: on, for a moment, and stopped again.
     stub.send("c");
-    await new Promise((done) => setTimeout(done, 37));
+    await new Promise((done) => setTimeout(done, MOMENT_MS));
     await stub.interrupt();
   }
   stub.close();

@@ -1,10 +1,14 @@
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { inTime } from "../../src/control/home/answer.js";
 import { askHome, proveHome } from "../../src/control/home.js";
 import type { HomeAnswer } from "../../src/domain/snapshot.js";
 import { HomeCheck } from "../../src/domain/target.js";
@@ -47,6 +51,21 @@ describe("the http check", () => {
   it("follows no redirect and takes no error page", async () => {
     const url = await page((_, response) => response.writeHead(302, { location: "http://127.0.0.1:1/" }).end("ok"));
     expect(await askHome(http(url))).toMatchObject({ answered: false, reason: "it answered with status 302" });
+  });
+
+  it("ends at its time limit though nobody but its own timer remembers it", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect: () => void = runInNewContext("gc");
+    let ended = 0;
+    const caller = new AbortController();
+    for (let i = 0; i < 5; i++) {
+      void inTime({ signal: caller.signal, timeoutMs: 300 }, (signal) => once(signal, "abort")).then(() => ended++);
+    }
+    for (let looks = 0; looks < 100 && ended < 5; looks++) {
+      collect();
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    expect(ended).toBe(5);
   });
 
   it("ends at its time and size limits", async () => {

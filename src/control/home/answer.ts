@@ -23,8 +23,21 @@ export const noAnswer = (check: string, reason: string): HomeAnswer => ({
   reason: reason.slice(0, 500),
 });
 
-/** One signal of the deadline and the caller's. */
-export function deadlineOf(deps: HomeDeps): AbortSignal {
-  const deadline = AbortSignal.timeout(deps.timeoutMs ?? HOME_CHECK_MS);
-  return deps.signal ? AbortSignal.any([deps.signal, deadline]) : deadline;
+/**
+ * Does the work with one signal of the deadline and the caller's. It is held by its own timer: what `AbortSignal.any` makes of
+ * an `AbortSignal.timeout` may be collected as garbage before it fires (Node 20), and the check would never end.
+ */
+export async function inTime<T>(deps: HomeDeps, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const late = new DOMException("The home check took too long.", "TimeoutError");
+  const timer = setTimeout(() => stop.abort(late), deps.timeoutMs ?? HOME_CHECK_MS);
+  const cancel = () => stop.abort(deps.signal?.reason);
+  if (deps.signal?.aborted) cancel();
+  deps.signal?.addEventListener("abort", cancel);
+  try {
+    return await work(stop.signal);
+  } finally {
+    clearTimeout(timer);
+    deps.signal?.removeEventListener("abort", cancel);
+  }
 }

@@ -5,7 +5,7 @@ import type { HomeCheck } from "../../domain/target.js";
 import { isObject, type JsonObject, parseJson } from "../json.js";
 import { faultOfThrown } from "../redfish/faults.js";
 import { readTrust, trustedConnector } from "../tls.js";
-import { deadlineOf, type HomeDeps, noAnswer } from "./answer.js";
+import { type HomeDeps, inTime, noAnswer } from "./answer.js";
 
 type HttpCheck = Extract<HomeCheck, { http: unknown }>["http"];
 
@@ -22,20 +22,10 @@ const MAX_TEXT = 256;
 export async function askHttp(check: HttpCheck, deps: HomeDeps): Promise<HomeAnswer> {
   const name = `http ${check.url}`;
   const url = new URL(check.url);
-  let client: Client | null = null;
   try {
-    client = new Client(url.origin, {
-      connect: trustedConnector(await readTrust(check.tls, deps.root ?? process.cwd()), CONNECT_MS),
-      maxResponseSize: MAX_BODY_BYTES,
-    });
-    const response = await client.request({
-      method: "GET",
-      path: url.pathname + url.search,
-      headers: { accept: "application/json, text/plain;q=0.9, */*;q=0.5", "user-agent": "pitstop" },
-      signal: deadlineOf(deps),
-    });
-    const text = await response.body.text();
-    if (response.statusCode !== 200) return noAnswer(name, `it answered with status ${response.statusCode}`);
+    const connector = trustedConnector(await readTrust(check.tls, deps.root ?? process.cwd()), CONNECT_MS);
+    const { status, text } = await inTime(deps, (signal) => get(url, connector, signal));
+    if (status !== 200) return noAnswer(name, `it answered with status ${status}`);
     if (check.contains !== undefined && !text.includes(check.contains)) {
       return noAnswer(name, `its answer does not contain ${JSON.stringify(check.contains)}`);
     }
@@ -44,8 +34,21 @@ export async function askHttp(check: HttpCheck, deps: HomeDeps): Promise<HomeAns
     // The document is wrong, or a certificate is not the pinned one: that is told, not waited for.
     if (error instanceof PitstopError && error.code === "invalid") throw error;
     return noAnswer(name, faultOfThrown(error, "the home check", url.host).message);
+  }
+}
+
+async function get(url: URL, connect: Client.Options["connect"], signal: AbortSignal) {
+  const client = new Client(url.origin, { ...(connect ? { connect } : {}), maxResponseSize: MAX_BODY_BYTES });
+  try {
+    const { statusCode, body } = await client.request({
+      method: "GET",
+      path: url.pathname + url.search,
+      headers: { accept: "application/json, text/plain;q=0.9, */*;q=0.5", "user-agent": "pitstop" },
+      signal,
+    });
+    return { status: statusCode, text: await body.text() };
   } finally {
-    await client?.destroy();
+    await client.destroy();
   }
 }
 

@@ -6,7 +6,7 @@ import { execa } from "execa";
 import { PitstopError } from "../../domain/errors.js";
 import type { HomeAnswer } from "../../domain/snapshot.js";
 import type { HomeCheck } from "../../domain/target.js";
-import { deadlineOf, HOME_CHECK_MS, type HomeDeps, noAnswer } from "./answer.js";
+import { HOME_CHECK_MS, type HomeDeps, inTime, noAnswer } from "./answer.js";
 
 type SshCheck = Extract<HomeCheck, { ssh: unknown }>["ssh"];
 
@@ -104,13 +104,8 @@ function sshArgs(check: SshCheck, knownHosts: string, deps: HomeDeps): string[] 
 }
 
 async function run(program: string, args: string[], deps: HomeDeps) {
-  const result = await execa(program, args, {
-    reject: false,
-    cancelSignal: deadlineOf(deps),
-    forceKillAfterDelay: 500,
-    maxBuffer: MAX_OUTPUT,
-    stdin: "ignore",
-  });
+  const options = { reject: false, forceKillAfterDelay: 500, maxBuffer: MAX_OUTPUT, stdin: "ignore" } as const;
+  const result = await inTime(deps, async (cancelSignal) => await execa(program, args, { ...options, cancelSignal }));
   return { missing: result.code === "ENOENT", failed: result.failed, stdout: result.stdout, stderr: result.stderr };
 }
 

@@ -169,7 +169,7 @@ describe("a nonce and a token", () => {
     await site.agent("POST", "/agent/v1/done", { token, json: { outcome: "succeeded" } });
     await site.site.withdraw("r1-n07", plan.session);
     expect((await site.agent("GET", "/agent/v1/next", { token })).status).toBe(410);
-    expect((await site.hello(nonce)).status).toBe(401);
+    expect((await site.hello(nonce)).status).toBe(410);
     await site.site.close("r1-n07", plan.session);
     expect((await site.agent("GET", "/agent/v1/next", { token })).status).toBe(401);
     expect((await site.hello(nonce)).status).toBe(401);
@@ -186,7 +186,7 @@ describe("a nonce and a token", () => {
     expect((await site.get(`/b/${nonce}/session.cpio`)).status).toBe(404);
     await site.site.publish("r1-n07", planOf().session, 2, false);
     expect((await site.agent("GET", "/agent/v1/next", { token })).status).toBe(410);
-    expect((await site.hello(nonce)).status).toBe(401);
+    expect((await site.hello(nonce)).status).toBe(410);
   });
 
   it("of one target open nothing of another, at this site or another one", async () => {

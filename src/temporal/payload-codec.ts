@@ -86,7 +86,8 @@ function pack({ metadata, data }: Payload): Buffer {
   const head = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(head.length);
-  return Buffer.concat([length, head, data ?? Buffer.alloc(0)]);
+  // Nothing, as an update without a result returns it, comes out of a workflow's sandbox as an empty list.
+  return Buffer.concat([length, head, Buffer.from(data ?? [])]);
 }
 
 function unpack(bytes: Buffer): Payload {

@@ -39,6 +39,19 @@ describe("payloads of histories", () => {
     );
   });
 
+  it("hold nothing in each of the ways in which the SDK says so", async () => {
+    for (const data of [undefined, null, [] as unknown as Uint8Array]) {
+      const nothing: Payload = {
+        metadata: { encoding: Buffer.from("binary/null") },
+        ...(data === undefined ? {} : { data }),
+      };
+      expect(await one(with1, "decode", await one(with1, "encode", nothing))).toEqual({
+        metadata: nothing.metadata,
+        data: Buffer.alloc(0),
+      });
+    }
+  });
+
   it("show nothing of what is in them, and never look the same twice", async () => {
     const [first, second] = await with1.encode([plain, plain]);
     if (!first || !second) throw new Error("no payloads");

@@ -26,7 +26,9 @@ export function exitOfError(error: unknown): number {
 export function exitOfRecord(record: SessionRecord): number {
   if (wasRefused(record)) return EXIT.usage;
   if (record.ending !== "restored") return EXIT.stranded;
-  return record.outcome === "succeeded" ? EXIT.done : EXIT.workFailed;
+  // A session that only brings its target home has no work that could fail.
+  const hadNoWork = record.outcome === null && record.failure === null;
+  return record.outcome === "succeeded" || hadNoWork ? EXIT.done : EXIT.workFailed;
 }
 
 /** The plan itself was wrong, a parameter or an image that is not there: the session ended before it had looked at its target. */

@@ -274,7 +274,7 @@ describe("run", () => {
     ["released", 3, "inventory on t1: succeeded; released by ada without proof of home after 9.0s."],
   ] as const)("ends a %s session with exit code %i", async (ending, exit, sentence) => {
     const [said] = await Promise.all([pitstop(["run", "t1", "-a", "look", "--wait"]), play("t1", ending)]);
-    expect(said).toMatchObject({ exit, err: "" });
+    expect(said).toMatchObject({ exit, err: `${sentence}\n` });
     expect(said.out).toContain(sentence);
   });
 
@@ -285,6 +285,13 @@ describe("run", () => {
     expect(exitOfRecord(refused)).toBe(2);
     expect(exitOfRecord({ ...refused, failure: { code: "unauthorized", message: "No." } })).toBe(1);
     expect(exitOfRecord({ ...refused, restore: record("r2", "t1").restore })).toBe(1);
+  });
+
+  it("ends with exit code 0 where a target was only to be brought home, and is", () => {
+    const home = { ending: "restored", outcome: null, action: null } as const;
+    expect(exitOfRecord(record("r1", "t1", home))).toBe(0);
+    expect(exitOfRecord(record("r1", "t1", { ...home, failure: { code: "lost", message: "It was lost." } }))).toBe(1);
+    expect(exitOfRecord(record("r1", "t1", { ...home, ending: null, phase: "stranded" }))).toBe(3);
   });
 
   it("tells each phase once, also one that only the record knows of", () => {

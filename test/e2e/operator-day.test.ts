@@ -107,9 +107,10 @@ mode: active
 tasks: [{name: check, script: "echo 'disk sda: bad'; exit 3"}, {name: never, script: "echo never"}]
 `);
   const said = await op.run("run", "p4", "-a", "broken", "--wait");
-  expect(said).toMatchObject({ exit: 1, err: "" });
-  expect(said.out).toMatch(
-    /broken on p4: failed \(The task check failed with exit code 3; its log says more\); the target is home \(proved\) after .*\.\n$/,
+  expect(said.exit).toBe(1);
+  expect(said.out.endsWith(` ${said.err}`)).toBe(true);
+  expect(said.err).toMatch(
+    /^broken on p4: failed \(The task check failed with exit code 3; its log says more\); the target is home \(proved\) after .*\.\n$/,
   );
   expect(await op.run("session", "logs", "p4")).toEqual({ exit: 0, out: "disk sda: bad\n", err: "" });
   expect((await op.record("p4"))?.tasks.map(({ name }) => name)).toEqual(["check"]);

@@ -73,10 +73,10 @@ async function waitFor(io: Io, started: Started[], json: boolean, several: boole
   try {
     const records = await follow(connect(io), started, progress, interrupt.signal);
     progress.end();
-    if (json) {
-      io.out(structured(several ? records : records[0], "json"));
-      for (const record of records) if (exitOfRecord(record) !== EXIT.done) io.err(`${plain(sayEnding(record))}\n`);
-    }
+    if (json) io.out(structured(several ? records : records[0], "json"));
+    // Only a terminal has shown the sentence where whoever looks for an error would look.
+    const wrong = json || !io.tty ? records.filter((record) => exitOfRecord(record) !== EXIT.done) : [];
+    for (const record of wrong) io.err(`${plain(sayEnding(record))}\n`);
     return Math.max(...records.map(exitOfRecord));
   } catch (error) {
     progress.end();

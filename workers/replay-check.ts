@@ -68,7 +68,7 @@ export async function replayOpenSessions(
   };
   const options = { workflowBundle: bundle, dataConverter: temporal.dataConverter, replayName: "open-sessions" };
   for await (const { workflowId, error } of Worker.runReplayHistories(options, histories())) {
-    if (error) report.broken.push({ workflowId, why: firstLine(error) });
+    if (error) report.broken.push({ workflowId, why: whyOf(error) });
   }
   return report;
 }
@@ -135,4 +135,8 @@ function isPinnedElsewhere(session: WorkflowExecutionInfo, version: BuildVersion
   return Boolean(pinned?.buildId) && pinned?.buildId !== version.buildId;
 }
 
-const firstLine = (error: Error): string => `${(error.message.split("\n")[0] ?? "").trim().replace(/\.?$/, ".")}`;
+/** The SDK wraps the one sentence that says what differs into a dump of its own structures. */
+function whyOf({ message }: Error): string {
+  const told = /\[TMPRL\d+\] ([^"\n]+)/.exec(message)?.[1] ?? message.split("\n")[0] ?? "";
+  return told.trim().replace(/\.?$/, ".");
+}

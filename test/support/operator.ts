@@ -39,6 +39,8 @@ export class Operator {
   readonly data = join(this.dir, "data");
   readonly env: NodeJS.ProcessEnv;
   readonly url: string;
+  /** The program that is started next: another build of it, in a test of upgrades. */
+  program = PROGRAM;
   serve: Running | null = null;
   lab: Running | null = null;
 
@@ -79,7 +81,7 @@ export class Operator {
   }
 
   async startServe(): Promise<void> {
-    this.serve = new Running("serve", ["serve"], this.env, this.dir);
+    this.serve = new Running("serve", ["serve"], this.env, this.dir, this.program);
     await this.serve.until(/^Boot server/m, READY_MS);
   }
 
@@ -94,7 +96,7 @@ export class Operator {
   }
 
   type(args: string[], input = "", env: NodeJS.ProcessEnv = {}): Promise<Said> {
-    const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...this.env, ...env }, cwd: this.dir });
+    const child = spawn(process.execPath, [this.program, ...args], { env: { ...this.env, ...env }, cwd: this.dir });
     const said = { exit: -1, out: "", err: "" };
     child.stdout.on("data", (chunk: Buffer) => {
       said.out += chunk.toString();
@@ -257,9 +259,10 @@ export class Running {
     args: string[],
     env: NodeJS.ProcessEnv,
     cwd: string,
+    program = PROGRAM,
   ) {
     mkdirSync(cwd, { recursive: true });
-    this.child = spawn(process.execPath, [PROGRAM, ...args], { env, cwd, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(process.execPath, [program, ...args], { env, cwd, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.on("data", (chunk: Buffer) => {
         this.said += chunk.toString();

@@ -2,8 +2,8 @@
 export const ACTIONS = ["active", "passive", "resume", "fails", "approved", "reboot-only"] as const;
 export type ActionName = (typeof ACTIONS)[number];
 
-/** Generous for a busy host, short for a person: what runs into one of these ends `restored` or is announced. */
-const LIMITS = "limits: {boot: 25s, bootAttempts: 2, work: 45s, lease: 30s, home: 40s}";
+/** Short, so that a seed ends soon: what runs into one of these on a busy host is brought home, or announced. */
+const LIMITS = "limits: {boot: 20s, bootAttempts: 2, work: 40s, lease: 20s, home: 25s}";
 
 export const DOCUMENTS = `
 kind: Action

@@ -6,14 +6,16 @@ import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
 import { Broken, perform } from "./deeds.js";
 import type { Phases } from "./phases.js";
-import { judge, lookBefore, watchCuts } from "./promises.js";
+import { type Before, judge, lookBefore, watchCuts } from "./promises.js";
 import type { Move, TargetSchedule } from "./schedule.js";
 import type { World } from "./world.js";
 
 /** From the announcement on: a person puts the machine right and asks again, a few times at most. */
 const RETRIES = 4;
 /** The longest way through a session with every bound run into, on a busy host; after it the session is called stuck. */
-const SETTLE_MS = 8 * 60_000;
+const SETTLE_MS = 6 * 60_000;
+/** For all sessions of a target and their judgement: an attack always ends, and says where it stood. */
+const TARGET_MS = 15 * 60_000;
 
 export interface Played {
   broken: string[];
@@ -29,15 +31,40 @@ export async function play(world: World, phases: Phases, schedule: TargetSchedul
   const player = new Player(world, phases, target);
   const cuts = watchCuts(target);
   try {
-    const before = await lookBefore(target);
-    const records: SessionRecord[] = [];
-    for (const { action, moves } of schedule.sessions) records.push(await player.session(action, moves));
-    player.broken.push(...(await judge(world, target, before, records)));
+    await within(TARGET_MS, "its sessions and their judgement have not ended", async () => {
+      const before = await lookBefore(target);
+      const records: SessionRecord[] = [];
+      for (const { action, moves } of schedule.sessions) records.push(await player.session(action, moves));
+      player.broken.push(...(await judge(world, target, asTaught(before, schedule, records), records)));
+    });
   } catch (error) {
     player.broken.push(`the attack itself ended: ${messageOf(error)}`);
   }
   player.broken.push(...cuts);
   return player;
+}
+
+/**
+ * A stranger who cycles the power at the moment of capture shows a target that is off, and nobody can tell that from one that its
+ * owner turned off: then that is home.
+ */
+function asTaught(before: Before, { sessions }: TargetSchedule, records: SessionRecord[]): Before {
+  const cycled = sessions.some(({ moves }) => moves.some((move) => move.do === "strange reset"));
+  const seen = records.findLast((record) => record.restore.before)?.restore.before;
+  return cycled && seen?.power === "Off" ? { ...before, on: false, machineId: null } : before;
+}
+
+async function within<T>(ms: number, what: string, act: () => Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const late = sleep(ms, undefined, { signal: over.signal }).then(
+    () => Promise.reject(new Error(`${what} after ${ms / 60_000} minutes`)),
+    () => new Promise<never>(() => undefined),
+  );
+  try {
+    return await Promise.race([act(), late]);
+  } finally {
+    over.abort();
+  }
 }
 
 class Player implements Played {
@@ -76,6 +103,8 @@ class Player implements Played {
       await sleep(2_000);
       record = await this.#settled(session, (phase) => this.#tell(phase));
     }
+    if (record.failure) this.#tell(`the work: ${record.failure.code}: ${record.failure.message}`);
+    for (const note of record.notes) this.#tell(`noted: ${note}`);
     this.outcomes.push(`${record.outcome}${record.untouched ? " untouched" : ""}`);
     return record;
   }
@@ -100,14 +129,8 @@ class Player implements Played {
   }
 
   async #settled(session: string, entered: (phase: Phase) => void): Promise<SessionRecord> {
-    const late = new AbortController();
-    const bound = sleep(SETTLE_MS, null, { signal: late.signal }).catch(() => null);
-    const record = await Promise.race([this.phases.settled(session, entered), bound]);
-    late.abort();
-    if (record) return record;
-    const now = await this.world.client.session(session).catch(() => null);
-    throw new Error(
-      `the session ${session} is neither home nor stranded after ${SETTLE_MS / 60_000} minutes: ${now?.phase}`,
+    return await within(SETTLE_MS, `the session ${session} is neither home nor stranded`, () =>
+      this.phases.settled(session, entered),
     );
   }
 
@@ -153,11 +176,14 @@ class Player implements Played {
     });
   }
 
-  /** A machine that hangs is reset by whoever was called: Pitstop does not force what may be the owner's own system. */
+  /**
+   * A machine that is on and not in its own system hangs (an image that stands still, too: process machines have no watchdog),
+   * and is reset by whoever was called: Pitstop does not force what may be the owner's own system.
+   */
   async #repair(): Promise<void> {
-    const hangs = (this.target.machine as ProcessMachine).boots.at(-1)?.cameOutAt === "hung";
-    if (!hangs || !this.target.machine.isOn()) return;
-    this.#tell("a person resets the machine, which hangs");
+    const { boots } = this.target.machine as ProcessMachine;
+    if (!this.target.machine.isOn() || boots.at(-1)?.cameOutAt === "home") return;
+    this.#tell(`a person resets the machine, which is ${boots.at(-1)?.cameOutAt}`);
     await perform(this.world, this.target, null, { do: "strange reset", type: "ForceRestart" });
   }
 

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../../src/domain/errors.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
@@ -13,7 +12,7 @@ import type { World } from "./world.js";
 /** After the record has said that it is home: only a reset that a stranger asked for may still be under way. */
 const HOME_MS = 60_000;
 
-const LOOKS = 10;
+const LOOK_MS = 10_000;
 const LOOK_AGAIN_MS = 1_000;
 
 /** What must be so again when the last session of a target has ended. */
@@ -63,14 +62,15 @@ export function watchCuts({ bmc, machine, config }: LabTarget): string[] {
  * is written, a moment after the record has its end: what is still so after a while is said.
  */
 export async function judge(world: World, target: LabTarget, before: Before, records: SessionRecord[]) {
-  for (let looks = 1; ; looks++) {
+  await comeHome(target, before);
+  for (const end = Date.now() + LOOK_MS; ; ) {
     const broken = [
       ...records.flatMap(judgeRecord),
       ...(await judgeMachine(target, before)),
       ...judgePower(world, target, before, records),
       ...(await judgeMemory(world, target.name, records).catch((error: unknown) => [messageOf(error)])),
     ];
-    if (broken.length === 0 || looks >= LOOKS) return broken;
+    if (broken.length === 0 || Date.now() > end) return broken;
     await sleep(LOOK_AGAIN_MS);
   }
 }
@@ -89,6 +89,12 @@ function judgeRecord(record: SessionRecord): string[] {
   return broken;
 }
 
+async function comeHome({ bmc, machine }: LabTarget, before: Before): Promise<void> {
+  await bmc.settled();
+  const end = Date.now() + HOME_MS;
+  while (before.on && (await machineIdOf(machine.homeUrl)) === null && Date.now() < end) await sleep(500);
+}
+
 async function judgeMachine({ bmc, machine }: LabTarget, before: Before): Promise<string[]> {
   const broken: string[] = [];
   const differ = (what: string, was: unknown, is: unknown) => {
@@ -96,11 +102,7 @@ async function judgeMachine({ bmc, machine }: LabTarget, before: Before): Promis
       broken.push(`${what} was ${JSON.stringify(was)}, is ${JSON.stringify(is)}`);
   };
   await bmc.settled();
-  let machineId = before.on ? await machineIdOf(machine.homeUrl) : null;
-  for (let waited = 0; before.on && machineId === null && waited < HOME_MS; waited += 500) {
-    await sleep(500);
-    machineId = await machineIdOf(machine.homeUrl);
-  }
+  const machineId = before.on ? await machineIdOf(machine.homeUrl) : null;
   differ("the power", before.on, machine.isOn());
   differ("the override", before.override, overrideOf(bmc));
   differ("the medium", before.medium, bmc.insertedImage);
@@ -117,8 +119,7 @@ const STRANGE = ["ForceRestart", "PowerCycle"];
 function judgePower(world: World, { name }: LabTarget, before: Before, records: SessionRecord[]): string[] {
   // A record's times are the server's: with a clock that jumped they say nothing of what came first.
   if (world.clockJumped) return [];
-  const text = readFileSync(join(world.data, "lab", "lab.log"), "utf8");
-  const log = powerLog(text.split("\n").filter((line) => line.split(" ")[1] === name));
+  const log = powerLog(world.labLog.linesOf(name));
   const events = log.events.map((event) => (STRANGE.includes(event.reset ?? "") ? { ...event, reset: null } : event));
   const actions = records.flatMap((record) => record.powerActions);
   return powerComplaints(before.on ? "On" : "Off", { ...log, events }, actions);

@@ -6,7 +6,7 @@ import { ACTIONS, type ActionName } from "./actions.js";
 import { Random } from "./random.js";
 
 /** Seeds that share one set of servers, and so their kills and their clock. */
-export const BATCH = 20;
+export const BATCH = 40;
 
 /** Everything that the adversary of one seed does, and to whom. */
 export interface Schedule {
@@ -77,7 +77,7 @@ function targetOf(random: Random, name: string): TargetSchedule {
     firmware: random.pick(["bios", "bios", "uefi"]),
     power,
     ignorePowerButton: power === "on" && random.chance(0.06),
-    shutdown: { graceful: "25s", then: random.pick(["abort", "abort", "force"]) },
+    shutdown: { graceful: "15s", then: random.pick(["abort", "abort", "force"]) },
   };
   const session = () => {
     const action = random.pick(ACTIONS);

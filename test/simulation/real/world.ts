@@ -21,9 +21,12 @@ import { freePort } from "../../../src/temporal/devserver.js";
 import { openLab } from "../../../workers/lab.js";
 import { cacheFolder } from "../../support/cache.js";
 import { Running, until } from "../../support/operator.js";
+import { LinesByTarget } from "./lines.js";
 
 /** A host with a load of fifteen needs this long for what a quiet one does in ten seconds. */
 const READY_MS = 180_000;
+/** A server that has not ended by then is killed. */
+const END_MS = 60_000;
 
 /** What the hook in the server's process is told (hook.mjs). */
 export interface Orders {
@@ -52,6 +55,7 @@ export class World {
   /** What the servers said, and how often they ended without being killed: a broken promise of its own. */
   readonly trouble: string[] = [];
   clockJumped = false;
+  readonly labLog: LinesByTarget;
   readonly #env: NodeJS.ProcessEnv;
   readonly #connection: Connection;
   readonly #orders: Orders;
@@ -71,6 +75,7 @@ export class World {
   }) {
     this.dir = parts.dir;
     this.data = join(parts.dir, "data");
+    this.labLog = new LinesByTarget(join(this.data, "lab", "lab.log"));
     this.#env = parts.env;
     this.client = parts.client;
     this.lab = parts.lab;
@@ -164,7 +169,10 @@ export class World {
     this.#closing = true;
     await this.#connection.close().catch(() => undefined);
     await this.lab.close();
-    await this.#serve?.end("SIGTERM");
+    const serve = this.#serve;
+    const patience = setTimeout(() => void serve?.end("SIGKILL"), END_MS);
+    await serve?.end("SIGTERM");
+    clearTimeout(patience);
     if (existsSync(join(this.data, "temporal", "server.json"))) signal(this.#temporalPid());
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 });
   }

@@ -29,6 +29,8 @@ export interface DoorkeeperOptions {
 export interface Caller {
   entry: SiteEntry;
   boot: SiteBoot;
+  /** What its image knows and nobody else may read: whatever it sends that is kept, is kept without these. */
+  secrets: readonly string[];
 }
 
 /** Lets images in: a nonce for a token, once, and from then on nobody without the token of the target's present boot. */
@@ -85,7 +87,8 @@ export class Doorkeeper {
 
   /** The caller of a request by its token: 401 where it is not known here, 410 where its boot is over. */
   async authenticate(authorization: string | undefined): Promise<Caller> {
-    const facts = this.#tokens.read(/^Bearer ([A-Za-z0-9._~+/=-]{1,256})$/.exec(authorization ?? "")?.[1] ?? "");
+    const token = /^Bearer ([A-Za-z0-9._~+/=-]{1,256})$/.exec(authorization ?? "")?.[1] ?? "";
+    const facts = this.#tokens.read(token);
     const entry = facts ? this.#options.sessions.get(facts.target) : null;
     if (!facts || !entry) throw refusal(401, "This token is not known here; try again while your lease holds.");
     if (entry.session !== facts.session) throw refusal(410, "The session has ended; boot into your own system.");
@@ -97,7 +100,7 @@ export class Doorkeeper {
       throw refusal(410, "Another boot of this target has said hello.");
     if (!this.#rates.take(entry.target)) throw refusal(429, "Too many requests; wait a second.");
     this.#leases.heard(entry);
-    return { entry, boot };
+    return { entry, boot, secrets: [token, ...(boot.spentNonce === null ? [] : [boot.spentNonce])] };
   }
 
   /** The session has ended. */

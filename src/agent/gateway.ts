@@ -10,6 +10,7 @@ import type {
   ResultRequest,
 } from "../domain/agent.js";
 import { PitstopError } from "../domain/errors.js";
+import { masked } from "../domain/mask.js";
 import type { TaskResult } from "../domain/session.js";
 import { Desk, ended, type Order, type Power } from "./desk.js";
 import { type Caller, Doorkeeper, type DoorkeeperOptions } from "./doorkeeper.js";
@@ -127,18 +128,19 @@ export class AgentGateway {
     return this.#progressAnswer(entry, task);
   }
 
-  progress({ entry }: Caller, task: string, request: ProgressRequest): ProgressResponse {
+  progress({ entry, secrets }: Caller, task: string, request: ProgressRequest): ProgressResponse {
     this.#nameOf(entry, task);
-    this.#options.link.progress(entry, { what: "task", task, message: request.message, percent: request.percent });
+    const { message, percent } = masked(request, secrets);
+    this.#options.link.progress(entry, { what: "task", task, message, percent });
     return this.#progressAnswer(entry, task);
   }
 
   /** Keeps the first result of an id, durably, before it is acknowledged; another one is taken as a repetition. */
-  async result({ entry }: Caller, task: string, request: ResultRequest): Promise<void> {
+  async result({ entry, secrets }: Caller, task: string, request: ResultRequest): Promise<void> {
     const name = this.#nameOf(entry, task);
     if (Object.hasOwn(entry.results, task)) return;
     const key = `${entry.target}/${entry.session}/${task}`;
-    const keeping = this.#keeping.get(key) ?? this.#keep(entry, { id: task, name }, request);
+    const keeping = this.#keeping.get(key) ?? this.#keep(entry, { id: task, name }, masked(request, secrets), secrets);
     this.#keeping.set(key, keeping);
     try {
       this.#desk.resulted(entry, await keeping);
@@ -148,8 +150,9 @@ export class AgentGateway {
   }
 
   /** The image says that its work is over, or that it gives up. The first word counts. */
-  async done({ entry, boot }: Caller, request: DoneRequest): Promise<void> {
+  async done({ entry, boot, secrets }: Caller, said: DoneRequest): Promise<void> {
     if (boot.done === null) {
+      const request = masked(said, secrets);
       boot.done = request;
       this.#outbox.add(entry, { kind: "done", request });
     }
@@ -179,11 +182,17 @@ export class AgentGateway {
 
   // ---- within
 
-  async #keep(entry: SiteEntry, task: { id: string; name: string }, request: ResultRequest): Promise<TaskResult> {
+  async #keep(
+    entry: SiteEntry,
+    task: { id: string; name: string },
+    request: ResultRequest,
+    secrets: readonly string[],
+  ): Promise<TaskResult> {
     if (Object.keys(entry.results).length >= MAX_RESULTS) {
       throw refusal(422, `A session leaves at most ${MAX_RESULTS} results at its site.`);
     }
-    const kept = await keepResult(entry, task, request, { objects: this.#options.objects, logs: this.#logs });
+    const to = { objects: this.#options.objects, logs: this.#logs };
+    const kept = await keepResult(entry, task, request, to, secrets);
     entry.results[task.id] ??= kept;
     await this.#options.sessions.save(entry);
     return entry.results[task.id] ?? kept;

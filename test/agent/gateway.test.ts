@@ -330,6 +330,23 @@ describe("a log", () => {
     expect(kept.logSha256).toBe(sha256(text));
   });
 
+  it("is kept without the token that it prints, like the finding and what is said of the progress", async () => {
+    const site = await newSite();
+    const token = await site.token();
+    const half = Buffer.from(`before ${token} after`);
+    await put(site, token, 0, half.subarray(0, 40));
+    await put(site, token, 40, half.subarray(40));
+    await site.agent("POST", "/agent/v1/tasks/look-1/progress", { token, json: { message: `at ${token}` } });
+    const finding = { deep: [{ [token]: `Bearer ${token}` }] };
+    await site.agent("POST", "/agent/v1/tasks/look-1/result", { token, json: result({ finding, reason: token }) });
+    const kept = await site.site.offer("r1-n07", session, taskOf("look-1"), noSignal());
+    const read = async (digest: string | null) => Buffer.from(await site.objects.get(digest ?? "")).toString();
+    expect(await read(kept.logSha256)).toBe("before [redacted] after");
+    expect(JSON.parse(await read(kept.findingSha256))).toEqual({ deep: [{ "[redacted]": "Bearer [redacted]" }] });
+    expect(kept.reason).toBe("[redacted]");
+    expect(site.link.events).toContainEqual(expect.objectContaining({ what: "task", message: "at [redacted]" }));
+  });
+
   it("has at most 16 MiB, and says where it was cut", async () => {
     const site = await newSite();
     const token = await site.token();

@@ -61,6 +61,23 @@ describe("order of contact", () => {
     expect(bmc.logins).toBe(1);
   });
 
+  it.each([
+    ["the login", "/SessionService/Sessions"],
+    ["the systems", "/Systems"],
+  ])("repeats neither password nor token where the BMC quotes the request for %s in its error", async (_, path) => {
+    const bmc = await startBmc();
+    bmc.faults.push(({ method, path: asked, body, headers }) => {
+      const Message = `Cannot do ${method} with ${JSON.stringify({ body, token: headers["x-auth-token"] })}`;
+      return asked.includes(path)
+        ? { status: 500, body: { error: { "@Message.ExtendedInfo": [{ Message }] } } }
+        : undefined;
+    });
+    const error = await failure((await connect(bmc)).identify());
+    const told = JSON.stringify([error.message, error.facts]);
+    expect(error.message).toContain("[redacted]");
+    for (const secret of ["secret-of-the-fake", ...bmc.tokens]) expect(told).not.toContain(secret);
+  });
+
   it("says that a silent address cannot be reached", async () => {
     const bmc = await startBmc();
     await bmc.stop();

@@ -49,6 +49,7 @@ export class LibrarySession extends Base {
     account: { user: string; password: string },
   ) {
     super(transport.host, account.user, account.password, mute);
+    transport.hide(account.password);
   }
 
   protected override async customFetch(
@@ -74,8 +75,10 @@ export class LibrarySession extends Base {
 
   /** Sends with this login's token. Any status is an answer. */
   async send(request: BmcRequest, withToken = true): Promise<Answer> {
-    const token = withToken ? { "x-auth-token": await this.getSessionToken() } : {};
-    const answer = await this.transport.send({ ...request, headers: { ...request.headers, ...token } });
+    const token = withToken ? await this.getSessionToken() : null;
+    if (token !== null) this.transport.hide(token);
+    const login = token === null ? {} : { "x-auth-token": token };
+    const answer = await this.transport.send({ ...request, headers: { ...request.headers, ...login } });
     if (withToken && answer.status < 400) this.proven = true;
     return answer;
   }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Dispatcher, Pool } from "undici";
 import { PitstopError } from "../../domain/errors.js";
+import { masked } from "../../domain/mask.js";
 import { isObject, parseJson } from "../json.js";
 import { type Log, silent } from "../log.js";
 import { type Trust, trustedConnector } from "../tls.js";
@@ -18,6 +19,8 @@ const CONNECTIONS = 2;
 const MAX_ATTEMPTS = 3;
 const MAX_RETRY_AFTER_MS = 10_000;
 const MAX_REDIRECTS = 2;
+/** A password, and the tokens of its last logins. */
+const MAX_SECRETS = 8;
 
 export interface BmcRequest {
   method: "GET" | "POST" | "PATCH" | "DELETE";
@@ -66,6 +69,7 @@ export class Transport {
   private readonly pool: BmcPool;
   private readonly log: Log;
   private readonly sleep: (ms: number) => Promise<unknown>;
+  private secrets: readonly string[] = [];
 
   constructor(options: TransportOptions) {
     const url = new URL(options.origin);
@@ -81,6 +85,12 @@ export class Transport {
       maxResponseSize: MAX_BODY_BYTES,
     });
     this.pool = options.throughPool?.(pool) ?? pool;
+  }
+
+  /** From now on no refusal, and no sentence about one, repeats this text: some BMCs quote the request in their errors. */
+  hide(secret: string): void {
+    if (this.secrets.includes(secret)) return;
+    this.secrets = [...this.secrets, secret].slice(-MAX_SECRETS);
   }
 
   /** The path of a link that a BMC gave. A link to anywhere else is refused: it would carry the session's token there. */
@@ -100,7 +110,7 @@ export class Transport {
     ) {
       throw new PitstopError(
         "refused",
-        `${this.host} links to ${JSON.stringify(link.slice(0, 200))}, which is not on this BMC; Pitstop does not follow.`,
+        `${this.host} links to ${JSON.stringify(masked(link, this.secrets).slice(0, 200))}, which is not on this BMC; Pitstop does not follow.`,
       );
     }
     return url.pathname + url.search;
@@ -165,7 +175,8 @@ export class Transport {
     const status = response.statusCode;
     const facts = { method: request.method, path: bare(request.path), status, tookMs: Date.now() - startedAt };
     this.log.debug(facts, "bmc answered");
-    return { status, headers, body: bodyOf(text, status) };
+    const body = bodyOf(text, status);
+    return { status, headers, body: status >= 400 ? masked(body, this.secrets) : body };
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expandQuery } from "./expand.js";
-import { errorBody, RedfishError, refuse } from "./messages.js";
+import { type ExtendedInfo, errorBody, RedfishError, refuse } from "./messages.js";
 import { type BmcParts, type Json, patchResource, type Reply, type Resource } from "./resource.js";
 import { accountResources } from "./resources/accounts.js";
 import { chassisResources } from "./resources/chassis.js";
@@ -46,10 +46,11 @@ export class RedfishService {
       if (faults.endsSessions({ method, path })) sessions.closeAll();
       const interception = await faults.intercept({ method, path });
       if (interception && "answer" in interception) {
-        const { answer, done, retryAfterSeconds } = interception;
+        const { answer, done, quotes, retryAfterSeconds } = interception;
         if (done) await this.#answer(request, method, path, url.searchParams);
         const headers = retryAfterSeconds === undefined ? {} : { "Retry-After": String(retryAfterSeconds) };
-        throw new RedfishError(answer, faultInfos(answer), headers);
+        const infos = quotes ? await quoted(request, faultInfos(answer)) : faultInfos(answer);
+        throw new RedfishError(answer, infos, headers);
       }
       // A dropped request is still done where the fault says so: then only its answer is lost.
       const wanted = interception === null || interception.done;
@@ -192,6 +193,14 @@ function send(response: ServerResponse, method: string, reply: TextReply): void 
 function faultInfos(status: number) {
   const key = status === 401 ? "NoValidSession" : status === 503 ? "ServiceTemporarilyUnavailable" : "GeneralError";
   return refuse(status, key, ["1"]).infos;
+}
+
+/** The messages of a fault with the request in them. */
+async function quoted(request: IncomingMessage, infos: readonly ExtendedInfo[]): Promise<ExtendedInfo[]> {
+  const token = request.headers["x-auth-token"];
+  const body = await bodyOf(request).catch(() => undefined);
+  const Message = `Cannot handle ${request.method} ${request.url} X-Auth-Token: ${token} Body: ${JSON.stringify(body)}`;
+  return infos.map((info) => ({ ...info, Message }));
 }
 
 const strongEtag = (body: Json): string =>

@@ -2,7 +2,7 @@ import type { Seen } from "./match.js";
 
 /** What a fault does with a request before the service sees it. `done`: the request takes effect all the same. */
 export type Interception =
-  | { answer: number; done: boolean; retryAfterSeconds?: number }
+  | { answer: number; done: boolean; quotes?: boolean; retryAfterSeconds?: number }
   /** The socket is closed without an answer. */
   | { drop: true; done: boolean };
 

@@ -1,12 +1,14 @@
-// Loads the product's own TypeScript with what is outside of it replaced by the simulation: no build, nothing on disk.
-import { existsSync, readFileSync } from "node:fs";
+// Loads the product's own TypeScript with what is outside of it replaced by the simulation: no build. What was transpiled is
+// kept by its text's digest, because transpiling takes longer than ten seeds and every planted bug begins a process of its own.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import ts from "typescript";
 import { MUTATIONS } from "./mutations.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..", "..", "..");
+const kept = join(root, "node_modules", ".cache", "pitstop-simulation");
 const shim = (name) => pathToFileURL(join(here, "shims", name)).href;
 
 /** What the product imports from outside, by name. */
@@ -67,7 +69,15 @@ export async function resolve(specifier, context, next) {
 
 export async function load(url, context, next) {
   if (!url.startsWith("file:") || !url.endsWith(".ts")) return next(url, context);
-  const source = ts.transpileModule(textOf(pathOf(url)), {
+  const text = textOf(pathOf(url));
+  const file = join(kept, `${createHash("sha256").update(text).digest("hex")}.mjs`);
+  const source = existsSync(file) ? readFileSync(file, "utf8") : keep(file, await transpiled(text));
+  return { format: "module", source, shortCircuit: true };
+}
+
+async function transpiled(text) {
+  const { default: ts } = await import("typescript");
+  return ts.transpileModule(text, {
     compilerOptions: {
       target: ts.ScriptTarget.ES2022,
       module: ts.ModuleKind.ESNext,
@@ -75,5 +85,12 @@ export async function load(url, context, next) {
       inlineSourceMap: false,
     },
   }).outputText;
-  return { format: "module", source, shortCircuit: true };
+}
+
+/** Two processes may write the same at the same time: the name appears with all of it. */
+function keep(file, source) {
+  mkdirSync(kept, { recursive: true });
+  writeFileSync(`${file}.${process.pid}`, source);
+  renameSync(`${file}.${process.pid}`, file);
+  return source;
 }

@@ -75,7 +75,12 @@ export interface SiteActivities {
   /** The task has been run by the agent. Heartbeats while the agent works. */
   offerTask(input: { plan: SessionPlan; task: PlannedTask }): Promise<TaskResult>;
   /** Override, media and boot order are those of the snapshot; the boot server serves home; the agent's token is void. */
-  restoreBoot(input: { plan: SessionPlan; snapshot: BootSnapshot }): Promise<Effects & { notes: string[] }>;
+  restoreBoot(input: {
+    plan: SessionPlan;
+    snapshot: BootSnapshot;
+    /** An arming may be in force that the BMC does not show. */
+    armUnsure?: boolean;
+  }): Promise<Effects & { notes: string[] }>;
   /** Compares with the snapshot and waits for the home check's proof. */
   verifyHome(input: {
     plan: SessionPlan;

@@ -124,14 +124,14 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       return await checkReport(objects, plan, result);
     },
 
-    restoreBoot: ({ plan, snapshot }) =>
+    restoreBoot: ({ plan, snapshot, armUnsure }) =>
       use(plan, async (control) => {
         await own(plan);
         // The boot server first: from here on even a BMC that cannot be disarmed leads home.
         await site.withdraw(plan.target.name, plan.session);
         // A drive that does not eject must not leave the target armed.
         const stuck = await refusalOf(control.restoreMedia(snapshot.state.media));
-        await control.restoreOverride(snapshot.state.override);
+        await control.restoreOverride(snapshot.state.override, armUnsure);
         // An order that cannot be put right must not keep the target off: the comparison at home tells the difference.
         const order = await refusalOf(control.restoreBootOrder(snapshot.state.bootOrder));
         if (stuck) throw stuck;

@@ -182,9 +182,11 @@ export interface SessionContext {
 export interface Leg {
   /** Which arming: 0 before the first. Contacts of an earlier one are void. */
   epoch: number;
+  /** An arming was asked for, by this session or a lost one, and not seen to be done: a BMC's reading may be older than it. */
+  armUnsure: boolean;
   /** A power-off was verified since departure: home's next answer must come from a new boot. */
   verifiedOff: boolean;
-  /** When the target's own system was last asked to shut down, in milliseconds since 1970; it may obey late. */
+  /** When the target's own system was asked to shut down, in milliseconds since 1970, and not seen off since; it may obey late. */
   shutdownAskedAt: number | null;
   /** It waited for a person: whoever mended it may have rebooted it, and either boot is home then. */
   unwatched: boolean;

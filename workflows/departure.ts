@@ -56,10 +56,12 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   mail.hello = null;
   mail.done = null;
   const epoch = leg.epoch;
+  leg.armUnsure = true;
   // Arm first: a refusal then costs no downtime.
   log.count(
     await site("armTarget", { plan, epoch, wasOff }, { summary: `Set the next boot${nth}`, limitMs: 5 * MINUTE }),
   );
+  leg.armUnsure = false;
   stopIfCutShort();
   log.enter("rebooting");
   await shutDown(ctx, `boot ${plan.image?.name}${nth}`);
@@ -67,6 +69,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   mail.wentHome = null;
   // Before the act: it may be on whatever becomes of this call.
   leg.unseenSince = Date.now();
+  leg.armUnsure = true;
   log.count(
     await site(
       "ensureOn",
@@ -74,6 +77,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
       { summary: `Power on, armed${nth}`, limitMs: 5 * MINUTE },
     ),
   );
+  leg.armUnsure = false;
   const hello = await firstContact(ctx, epoch, plan.limits.bootMs * attempt);
   if (!hello) return null;
   leg.unseenSince = null;
@@ -161,6 +165,7 @@ export async function askToShutDown({ plan, log, site, leg }: SessionContext, wh
       { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
     ),
   );
+  leg.shutdownAskedAt = null;
   log.spentByMachine(off.tookMs);
   leg.mayBeHome = false;
 }

@@ -127,6 +127,12 @@ export class Logbook {
     return on ? Date.parse(on.at) : null;
   }
 
+  /** When the target's own system was last asked to go, by this session or a lost one, where nothing was done to the power since. */
+  shutdownAskedAt(): number | null {
+    const last = this.powerActions.at(-1);
+    return last && /^GracefulShutdown(?! \(refused\))/.test(last.what) ? Date.parse(last.at) : null;
+  }
+
   /** Whether this session, or a run of it before it was reset, has done anything to the power. */
   movedPower(): boolean {
     return this.powerActions.length > 0;

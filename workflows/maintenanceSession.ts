@@ -31,6 +31,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   const interrupts = new Interrupts();
   const leg: SessionContext["leg"] = {
     epoch: 0,
+    armUnsure: false,
     verifiedOff: false,
     shutdownAskedAt: null,
     unwatched: false,

@@ -106,12 +106,15 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
     atHome = false;
   }
   leg.mayBeHome = atHome;
-  if (!atHome) leg.unseenSince = null;
-  // Whoever turned it off: a power that was read as off since departure lies between.
-  leg.verifiedOff ||= !atHome;
+  if (!atHome) {
+    leg.unseenSince = null;
+    // Whoever turned it off: a power that was read as off since departure lies between, and whatever was asked of it is done.
+    leg.verifiedOff = true;
+    leg.shutdownAskedAt = null;
+  }
   const restored = await site(
     "restoreBoot",
-    { plan, snapshot },
+    { plan, snapshot, armUnsure: leg.armUnsure || snapshot.session !== log.session },
     { summary: "Put the boot state back to the snapshot", limitMs: 5 * MINUTE },
   );
   log.notes.push(...log.count(restored).notes);
@@ -132,7 +135,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
 async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: number | null): Promise<void> {
   const { plan, log, site, leg } = ctx;
   log.enter("verifying");
-  const askedAt = leg.verifiedOff ? null : leg.shutdownAskedAt;
+  const askedAt = shutdownAskedAt(ctx);
   // A shutdown that was cut short may still be under way, and its system may answer until its very end.
   const watchLateOffMs =
     askedAt === null ? 0 : Math.max(0, askedAt + plan.limits.gracefulMs - Date.now()) + LATE_POWER_OFF_MS;
@@ -162,6 +165,13 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
       "differs",
     );
   }
+}
+
+/** A shutdown that may be under way still: asked for and not seen done. A lost answer has it asked for again, later. */
+function shutdownAskedAt({ leg, log }: SessionContext): number | null {
+  const noted = log.shutdownAskedAt();
+  if (leg.shutdownAskedAt !== null) return Math.max(leg.shutdownAskedAt, noted ?? 0);
+  return leg.verifiedOff ? null : noted;
 }
 
 /** The record says what the session knows now; a catalogue that is away is waited for, up to a day. */

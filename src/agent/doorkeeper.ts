@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { freshBoot, type SessionLink, type SiteBoot, type SiteEntry } from "../boot/site.js";
+import { freshBoot, isOrphaned, type SessionLink, type SiteBoot, type SiteEntry } from "../boot/site.js";
 import type { AgentTask, HelloRequest, HelloResponse } from "../domain/agent.js";
 import type { Target } from "../domain/target.js";
 import { agentTask } from "./agent-task.js";
@@ -15,7 +15,7 @@ const HELLO_TOLD_MS = 2_000;
 
 export interface DoorkeeperOptions {
   sessions: AgentSessions;
-  link: Pick<SessionLink, "progress">;
+  link: Pick<SessionLink, "progress" | "isAlive">;
   objects: AgentObjects;
   /** Whether what a machine says of itself fits the target (UUID in either byte order, else a MAC address). */
   fits: (identity: Target["identity"], claim: { uuid: string | null; macs: string[] }) => boolean;
@@ -121,7 +121,9 @@ export class Doorkeeper {
   /** Done for a repeated hello as well: the disk may have been full at the first one. */
   async #keepAndTell(entry: SiteEntry, boot: SiteBoot): Promise<void> {
     await this.#options.sessions.save(entry);
-    if ((await this.#outbox.send(entry, HELLO_TOLD_MS)) === "gone") {
+    const told = await this.#outbox.send(entry, HELLO_TOLD_MS);
+    // The signal goes to whoever holds the target's lock, which may be another session by now: it is taken, and says nothing.
+    if (told === "gone" || (await isOrphaned(this.#options.link, entry))) {
       boot.revoked = true;
       await this.#options.sessions.save(entry);
       throw refusal(410, "The session has ended; boot into your own system.");

@@ -6,13 +6,13 @@ import { homeScript, sessionScript, whoAreYouScript } from "./ipxe.js";
 import type { Journal } from "./journal.js";
 import { withFresh } from "./nonces.js";
 import { Pace } from "./pace.js";
-import type { SessionLink, SiteBoot, SiteEntry } from "./site.js";
+import { isOrphaned, type SessionLink, type SiteBoot, type SiteEntry } from "./site.js";
 import { type Claim, fits } from "./whose.js";
 
 export interface BootScriptOptions {
   entries: Entries;
   journal: Journal;
-  link: Pick<SessionLink, "progress">;
+  link: Pick<SessionLink, "progress" | "isAlive">;
   /** Called when a target asks for its script after its agent had said hello. Resolves when the session will hear of it. */
   onRebooted: (entry: SiteEntry, how: string) => Promise<void>;
   now: Clock;
@@ -46,6 +46,7 @@ export class BootScripts {
       return homeOf(entry, claim);
     }
     if (peek) return this.#render(entry, unguessable(), claim);
+    if (await isOrphaned(this.#options.link, entry)) return homeOf(entry, claim);
     return this.#render(entry, await this.#mint(entry, boot, from), claim);
   }
 

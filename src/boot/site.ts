@@ -157,3 +157,24 @@ export interface Site {
   /** Tells the agent that its work is over and what to do with the power; resolves when it took the word, or after `waitMs`. */
   finish(target: string, session: string, power: "off" | "reboot" | "stay", waitMs: number): Promise<boolean>;
 }
+
+/** A healthy Temporal answers in some milliseconds; a target that boots is not kept waiting for one that is not. */
+const ASKED_MS = 2_000;
+
+/**
+ * Whether the entry's session is no more, by Temporal's word; no answer is no word. What the entry says is not enough: a session
+ * may have ended from outside, and another one may hold the target that never got to this site.
+ */
+export async function isOrphaned(link: Pick<SessionLink, "isAlive">, entry: SiteEntry): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ASKED_MS);
+  });
+  try {
+    return (await Promise.race([link.isAlive(entry), late])) === false;
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+  }
+}

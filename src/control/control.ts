@@ -43,8 +43,11 @@ export interface TargetControl {
   reset(kind: ResetKind): Promise<void>;
   /** Ensures that the next boot, and where the BMC can only that one, is `choice`. Returns what was read back. */
   arm(choice: BootChoice): Promise<BootOverride>;
-  /** Ensures that the override is as it was in the snapshot. */
-  restoreOverride(to: BootOverride): Promise<BootOverride>;
+  /**
+   * Ensures that the override is as it was in the snapshot. `unsure`: an arming was asked for and not seen to be done, so that
+   * a reading may be older than it: it is written whatever is read.
+   */
+  restoreOverride(to: BootOverride, unsure?: boolean): Promise<BootOverride>;
   /** Ensures the boot order of the snapshot, matched by device path; writes only where it differs. */
   restoreBootOrder(to: BootOrderEntry[]): Promise<void>;
   /** Ensures that exactly this medium is inserted in a slot that can hold it (eject first, read back). */

@@ -214,6 +214,14 @@ describe("restoring the override", () => {
     expect(patches(bmc)).toEqual([]);
   });
 
+  it("writes all the same where an arming of ours may be hidden by a reading from before it", async () => {
+    const bmc = await startBmc();
+    expect((await (await connect(bmc)).restoreOverride(DISABLED, true)).enabled).toBe("Disabled");
+    expect(patches(bmc).map((one) => one.body)).toEqual([
+      { Boot: expect.objectContaining({ BootSourceOverrideEnabled: "Disabled" }) },
+    ]);
+  });
+
   it("disarms what is still pending", async () => {
     const bmc = await startBmc();
     const control = await connect(bmc);

@@ -541,6 +541,26 @@ describe("a session's story", () => {
     expect(world.proofs[0]?.watchLateOffMs).toBeGreaterThan(100_000);
   });
 
+  it.each([
+    { what: "that was not seen to be done is taken back whatever the BMC shows", fails: true },
+    { what: "that was seen is taken back where it shows", fails: false },
+  ])("an arming $what", async ({ fails }) => {
+    const base = world.site();
+    const unsure: unknown[] = [];
+    if (fails) {
+      world.override.armTarget = async () => {
+        throw ApplicationFailure.nonRetryable("it still shows Disabled", "refused");
+      };
+    }
+    world.override.restoreBoot = async (input) => {
+      unsure.push(input.armUnsure);
+      return await base.restoreBoot(input);
+    };
+    helloAtBoot();
+    expect(await (await start()).result()).toMatchObject({ ending: "restored" });
+    expect(unsure).toEqual([fails]);
+  });
+
   it("an abort while nothing is heard of the boot leaves it alone, until its own system's time to come up is over", async () => {
     const base = world.site();
     const asked: (string | null)[] = [];
@@ -566,6 +586,24 @@ describe("a session's story", () => {
       ...["on 1", "locate", "restore", "verify"],
       ...["locate", "off image", "restore", "on home", "verify", "close"],
     ]);
+  });
+
+  it("a second shutdown that was given up is watched for like the first one", async () => {
+    const base = world.site();
+    let asked = 0;
+    world.override.ensureOff = async (input) => {
+      asked += input.running === "home" ? 1 : 0;
+      if (asked === 2) throw ApplicationFailure.nonRetryable("the BMC refuses to be read", "refused");
+      return await base.ensureOff(input);
+    };
+    world.override.locateTarget = async () => ({
+      ...{ powerActions: [], bmcRequests: { total: 0, powerPolls: 0 } },
+      where: "home",
+    });
+    world.planOverrides = { limits: { ...shortWork, gracefulMs: 100_000, bootAttempts: 2, bootMs: 100 } };
+    expect(await (await start()).result()).toMatchObject({ ending: "restored" });
+    expect(asked).toBe(2);
+    expect(world.proofs[0]?.watchLateOffMs).toBeGreaterThan(100_000);
   });
 
   it("a lost session's target that says nothing is not forced off, and any boot of it is home", async () => {

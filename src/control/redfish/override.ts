@@ -37,11 +37,17 @@ export async function arm(machine: Machine, choice: BootChoice): Promise<BootOve
   );
 }
 
-/** Ensures that the override is `wanted`: reads, writes only a difference, reads back. */
-export async function ensureOverride(machine: Machine, wanted: BootOverride): Promise<BootOverride> {
+/**
+ * Ensures that the override is `wanted`: reads, writes only a difference, reads back. `unsure`: a write of ours was not seen to be
+ * done, and what is read may be from before it; so it is written whatever is read, where the service takes that.
+ */
+export async function ensureOverride(machine: Machine, wanted: BootOverride, unsure = false): Promise<BootOverride> {
   const look = await machine.lookToChange();
   const before = overrideOf(look);
-  if (sameOverride(wanted, before)) return before;
+  if (sameOverride(wanted, before)) {
+    if (unsure) await writeAgain(machine, look, wanted);
+    return before;
+  }
   const body = bodyFor(wanted, before, bootListOf(look, TARGETS), machine.dialect);
   const refusal = await refusalOf(patchBoot(machine, look, body, look.settings !== null));
   if (refusal !== null && !readBackDecides(machine, refusal)) throw refusal;
@@ -53,6 +59,14 @@ export async function ensureOverride(machine: Machine, wanted: BootOverride): Pr
     `${machine.target.name}'s BMC took the boot override ${inWords(wanted)} and still shows ${inWords(after)}; ` +
       "it ignores overrides. Use another way in boot.via, or update its firmware.",
   );
+}
+
+/** A service that refuses a change to what it shows already has nothing of ours hidden; one that may take it later is asked again. */
+async function writeAgain(machine: Machine, look: Look, wanted: BootOverride): Promise<void> {
+  const hidden: BootOverride = { enabled: "Once", target: null, mode: null, httpBootUri: null };
+  const body = bodyFor(wanted, hidden, bootListOf(look, TARGETS), machine.dialect);
+  const refusal = await refusalOf(patchBoot(machine, look, body, look.settings !== null));
+  if (refusal !== null && isRetryable(refusal.code)) throw refusal;
 }
 
 /** Whether `is` does what `wanted` says. A disabled override's target and mode mean nothing. */

@@ -57,9 +57,9 @@ export class RedfishControl implements TargetControl {
     return await arm(this.machine, choice);
   }
 
-  async restoreOverride(to: BootOverride): Promise<BootOverride> {
+  async restoreOverride(to: BootOverride, unsure = false): Promise<BootOverride> {
     await this.identify();
-    return await ensureOverride(this.machine, to);
+    return await ensureOverride(this.machine, to, unsure);
   }
 
   async restoreBootOrder(to: BootOrderEntry[]): Promise<void> {

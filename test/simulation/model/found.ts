@@ -27,6 +27,36 @@ export const FOUND: Found[] = [
     name: "rebooted while stranded",
     was: "a target that somebody rebooted while its session was stranded could never be proved home again",
   },
+  {
+    seed: 155,
+    name: "asked to go twice",
+    was: "a second shutdown that was given up was not watched for: its system answered once more, counted as home, and went off",
+  },
+  {
+    seed: 1373,
+    name: "a hello for a session that is no more",
+    was: "another session held the target's lock, took the signal, and the image got a lease although its own session was terminated",
+  },
+  {
+    seed: 2248,
+    name: "a released target's old arming",
+    was: "the boot server went on serving the image of a session that was terminated, after another one was released without having got to the site",
+  },
+  {
+    seed: 2627,
+    name: "an arming that does not show",
+    was: "a BMC took the override and showed its old state: the arming failed, the restore saw nothing to do, and the target stayed armed",
+  },
+  {
+    seed: 2957,
+    name: "asked late",
+    was: "the request to shut down was lost and sent again half a minute later; the watch for a late power-off counted from the first one",
+  },
+  {
+    seed: 3074,
+    name: "terminated while its target shuts down",
+    was: "the session that brought the target home found its system still answering, which went off a moment later",
+  },
 ];
 
 /** Seeds that break a promise still: what is known of each. A fixed one moves up into the list above. */

@@ -29,7 +29,7 @@ export class Machine {
   bootId = "";
   boots = 0;
   /** Whoever resets it but us: what happened after that is not held against the session. */
-  strangerAt = -1;
+  strangerAt = Number.NEGATIVE_INFINITY;
   private life = new Life("nothing");
 
   constructor(

@@ -15,7 +15,7 @@ export const MUTATIONS = [
     file: "workflows/maintenanceSession.ts",
     from: "const snapshot = await central.keepSnapshot({ snapshot: captured.snapshot });",
     to: "const snapshot = captured.snapshot;",
-    seed: 0,
+    seed: 1,
   },
   {
     promise: 3,
@@ -37,9 +37,9 @@ export const MUTATIONS = [
     promise: 5,
     name: "home-without-disarming",
     file: "activities/site.ts",
-    from: "        await control.restoreOverride(snapshot.state.override);\n",
+    from: "        await control.restoreOverride(snapshot.state.override, armUnsure);\n",
     to: "",
-    seed: 5,
+    seed: 29,
   },
   {
     promise: 6,
@@ -47,15 +47,15 @@ export const MUTATIONS = [
     file: "workflows/maintenanceSession.ts",
     from: 'if (!rebooted || plan.action?.onReboot !== "resume" || ++resumes > plan.limits.bootAttempts) throw error;',
     to: "if (!rebooted || ++resumes > plan.limits.bootAttempts) throw error;",
-    seed: 0,
+    seed: 209,
   },
   {
     promise: 7,
     name: "home-is-assumed",
-    file: "workflows/wayHome.ts",
-    from: "if (!proof.verdict.proved) {",
-    to: "if (!proof) {",
-    seed: 0,
+    file: "activities/proof.ts",
+    from: "if (proof.proved || performance.now() > deadline) return { ...proof, checks };",
+    to: "return { ...proof, proved: true, checks };",
+    seed: 1,
   },
   {
     promise: 8,
@@ -71,7 +71,7 @@ export const MUTATIONS = [
     file: "src/control/redfish/client.ts",
     from: 'return new PitstopError(\n      "unauthorized",',
     to: 'return new PitstopError(\n      "unreachable",',
-    seed: 42,
+    seed: 129,
   },
   {
     promise: 10,
@@ -87,6 +87,6 @@ export const MUTATIONS = [
     file: "workflows/maintenanceSession.ts",
     from: "if (info.workflowId !== id) {",
     to: "if (!id) {",
-    seed: 0,
+    seed: 6,
   },
 ];

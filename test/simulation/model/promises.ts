@@ -11,6 +11,8 @@ import { LEASE_MS, type World } from "./world.js";
 const SLACK_MS = 3_000;
 /** A lease is granted by the hello and extended from the moment of the question; one look more may be under way. */
 const LOGINS_REFUSED = 4;
+/** As long as the product waits for Temporal's word before it goes on without. */
+const UNASKED_MS = 3_000;
 
 interface Known {
   wasOn: boolean;
@@ -24,7 +26,9 @@ interface Known {
   refusedLogins: Map<string, number>;
   /** The boot whose token was given last. */
   token: { token: string; bootId: string } | null;
-  forgedRevokes: boolean;
+  /** The arming whose nonce and token a second hello has revoked. */
+  revokedArming: string | null;
+  blindLease: { bootId: string | null; until: number } | null;
   leftByItselfAt: number;
   leftIn: string | null;
 }
@@ -38,6 +42,7 @@ export class Promises {
   readonly rightPassword = PASSWORD;
   readonly endings: string[] = [];
   private readonly machines = new Map<Machine, Known>();
+  private unaskedAt = Number.NEGATIVE_INFINITY;
   private readonly finalRecords = new Map<string, SessionRecord[]>();
 
   constructor(private readonly world: World) {}
@@ -60,8 +65,9 @@ export class Promises {
       released: false,
       refusedLogins: new Map(),
       token: null,
-      forgedRevokes: false,
-      leftByItselfAt: -1,
+      revokedArming: null,
+      blindLease: null,
+      leftByItselfAt: Number.NEGATIVE_INFINITY,
       leftIn: null,
     });
   }
@@ -190,7 +196,7 @@ export class Promises {
   tokenTaken(machine: Machine, token: string, boot: Boot): void {
     const known = this.of(machine);
     if (boot.bootId !== machine.bootId) this.break(10, `The token of an earlier boot of ${machine.name} was taken.`);
-    if (known.forgedRevokes && known.token?.token === token) {
+    if (known.revokedArming !== null && known.revokedArming === this.arming(machine) && known.token?.token === token) {
       this.break(10, `${machine.name}'s token was taken although a second hello has revoked it.`);
     }
   }
@@ -202,17 +208,28 @@ export class Promises {
   forgedAnswered(machine: Machine, status: number): void {
     if (status === 200) this.break(10, `A forged hello in the name of ${machine.name} was answered with a token.`);
     // 410 says that both are revoked, from now on.
-    if (status === 410) this.of(machine).forgedRevokes = true;
+    if (status === 410) this.of(machine).revokedArming = this.arming(machine);
+  }
+
+  /** A session is asked for, and Temporal does not answer: what follows at once from that is no broken promise. */
+  couldNotAsk(): void {
+    this.unaskedAt = elapsed();
+  }
+  private get unasked(): boolean {
+    return elapsed() - this.unaskedAt <= UNASKED_MS;
+  }
+
+  private arming(machine: Machine): string | null {
+    const entry = this.world.entry(machine);
+    return entry?.boot ? `${entry.session} ${entry.boot.epoch}` : null;
   }
 
   scriptServed(machine: Machine): void {
-    const known = this.of(machine);
-    known.forgedRevokes = false;
     const run = this.world.temporal.executions.findLast((one) => one.id.endsWith(`/${machine.name}`));
     if (run?.phase === "verifying") {
       this.break(4, `${machine.name} is on its way home, and the boot server sends it into an image.`);
     }
-    if (run && run.status === "completed") {
+    if (run && run.status === "completed" && !this.unasked) {
       this.break(4, `${machine.name} was served an image although its session has ended.`);
     }
   }
@@ -222,6 +239,12 @@ export class Promises {
     if (!entry || this.world.adversary.hits.has("clock jumps")) return;
     const run = this.run(entry.session);
     if (!run || run.endedAt === null) return;
+    const known = this.of(machine);
+    // The first lease of a boot, given when nobody could say whether its session still lives.
+    if (this.unasked && known.blindLease?.bootId !== machine.bootId) {
+      known.blindLease = { bootId: machine.bootId, until: elapsed() + leaseMs };
+    }
+    if (known.blindLease?.bootId === machine.bootId && elapsed() + leaseMs <= known.blindLease.until + SLACK_MS) return;
     const longest = run.endedAt + LEASE_MS - elapsed() + SLACK_MS;
     if (leaseMs > 0 && leaseMs > longest) {
       this.break(4, `${machine.name}'s lease was extended by ${leaseMs} ms although its session is no more.`);
@@ -297,7 +320,8 @@ export class Promises {
       );
     }
     if (known.leftIn === run.runId && summary.outcome === "succeeded") this.unseen(machine, known, run);
-    if (summary.ending === "restored" && !this.world.catalogue.snapshots.has(machine.name)) known.snapshot = null;
+    // Restored or released, it is closed with its session.
+    if (!this.world.catalogue.snapshots.has(machine.name)) known.snapshot = null;
     known.leftIn = null;
   }
 
@@ -317,7 +341,10 @@ export class Promises {
       this.break(7, `${machine.name} counts as restored, and its own system does not run: ${machine.running}.`);
     if (!before && machine.power === "On")
       this.break(7, `${machine.name} counts as restored, and is on where it was off.`);
-    if (before && record.home.strength !== "strong") {
+    const snapshot: BootSnapshot | null = known.snapshot === null ? null : JSON.parse(known.snapshot);
+    // What did not answer before departure cannot be compared with.
+    const comparable = snapshot?.home.some((answer) => answer.answered) ?? true;
+    if (before && comparable && record.home.strength !== "strong") {
       this.break(7, `${machine.name} counts as restored by the proof "${record.home.strength}" alone.`);
     }
   }

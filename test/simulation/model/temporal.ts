@@ -86,7 +86,10 @@ export class Temporal {
     const { world } = this;
     const ask = <T>(act: () => T): Promise<T> =>
       outside(world.random.between(1, 30), () => {
-        if (world.adversary.temporalFault("describe")) throw new Error("14 UNAVAILABLE: no connection");
+        if (world.adversary.temporalFault("describe")) {
+          world.promises.couldNotAsk();
+          throw new Error("14 UNAVAILABLE: no connection");
+        }
         return act();
       });
     const find = (id: string, runId?: string): Execution => {

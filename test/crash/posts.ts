@@ -12,11 +12,22 @@ export interface Post {
 export const nameOf = ({ point, when, nth }: Post): string => `${when} ${point} #${nth}`;
 export const keyOf = ({ point, when }: Pick<Post, "point" | "when">): string => `${when} ${point}`;
 
+/** What of a target there is to kill. */
+export interface Alive {
+  agent: boolean;
+  machine: boolean;
+}
+
+/** A side effect as it happened. */
+export interface Step extends Post {
+  alive: Alive;
+}
+
 /** A target that is waited for at its post. */
 interface Watched {
   post: Post | null;
   seen: Map<string, number>;
-  story: string[];
+  story: Step[];
   reached: boolean;
   go: (() => void) | null;
   onReached: () => void;
@@ -33,6 +44,8 @@ export const isAnybodys = (point: string): boolean => ANYBODY.some((one) => one.
 export class Posts {
   private readonly targets = new Map<string, Watched>();
   private readonly sockets = new Set<Socket>();
+  /** Looks at a target at each of its side effects. */
+  alive: (target: string) => Alive = () => ({ agent: false, machine: false });
 
   private constructor(
     private readonly server: Server,
@@ -62,7 +75,7 @@ export class Posts {
   isReached = (target: string): boolean => this.targets.get(target)?.reached ?? false;
 
   /** What the target's session did, in order, since {@link watch}. */
-  story = (target: string): string[] => this.targets.get(target)?.story ?? [];
+  story = (target: string): Step[] => this.targets.get(target)?.story ?? [];
 
   /** The target's session goes on, and is not stopped again. */
   release(target: string): void {
@@ -99,7 +112,7 @@ export class Posts {
       const key = keyOf(effect);
       const nth = (watched.seen.get(key) ?? 0) + 1;
       watched.seen.set(key, nth);
-      watched.story.push(`${key} #${nth}`);
+      watched.story.push({ point: effect.point, when: effect.when, nth, alive: this.alive(target) });
       const { post } = watched;
       if (!post || watched.reached || keyOf(post) !== key) continue;
       // Whose effect without a target it is, nobody knows: the first one to come is taken.

@@ -1,4 +1,5 @@
-// node test/crash/run.mjs: the crash matrix by hand. `--whole` kills each victim at every point; without it, a sample.
+// node test/crash/run.mjs: the crash matrix by hand. `--whole` kills each victim at every point; without it, a sample;
+// `--qemu N` has N cases on emulated machines.
 import { spawnSync } from "node:child_process";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -6,6 +7,7 @@ import { parseArgs } from "node:util";
 const { values } = parseArgs({
   options: {
     whole: { type: "boolean", default: false },
+    qemu: { type: "string" },
     times: { type: "string", default: "1" },
     victim: { type: "string" },
     case: { type: "string" },
@@ -17,6 +19,7 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`node test/crash/run.mjs [--whole [--times N]] [--victim V,V] [--seed S] [--report FILE]
 node test/crash/run.mjs --victim V --case "SCENARIO: before|after POINT #N"
+node test/crash/run.mjs --qemu 20 [--victim V,V] [--seed S] [--report FILE]
 
 victims: serve, temporal, site, agent, machine, everything`);
   process.exit(0);
@@ -26,13 +29,15 @@ const env = {
   ...process.env,
   ...(values.whole ? { PITSTOP_CRASH: "whole" } : {}),
   PITSTOP_CRASH_TIMES: values.times,
+  ...(values.qemu ? { PITSTOP_CRASH_QEMU: values.qemu } : {}),
   ...(values.victim ? { PITSTOP_CRASH_VICTIMS: values.victim } : {}),
   ...(values.case ? { PITSTOP_CRASH_CASE: values.case } : {}),
   ...(values.seed ? { PITSTOP_CRASH_SEED: values.seed } : {}),
   ...(values.report ? { PITSTOP_CRASH_REPORT: resolve(values.report) } : {}),
 };
 const vitest = resolve(root, "node_modules/vitest/vitest.mjs");
-const ran = spawnSync(process.execPath, [vitest, "run", "test/crash/matrix.test.ts"], {
+const emulated = values.qemu || values.case?.startsWith("qemu-");
+const ran = spawnSync(process.execPath, [vitest, "run", `test/crash/${emulated ? "qemu" : "matrix"}.test.ts`], {
   cwd: root,
   env,
   stdio: "inherit",

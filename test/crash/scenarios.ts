@@ -14,7 +14,7 @@ export const POOLS = {
   /** Its document names virtual media, which it passes over: the medium goes in and out, and home is reached all the same. */
   medium: {},
 } as const satisfies Record<string, Partial<LabConfigInput["machines"][number]>>;
-export type Pool = keyof typeof POOLS;
+export type Pool = keyof typeof POOLS | "qemu-bios" | "qemu-uefi";
 
 /** A session's course; all of them together pass every side effect that there is. */
 export interface Scenario {
@@ -25,6 +25,10 @@ export interface Scenario {
   boots: number | null;
   /** Sessions that the target has in it; a campaign whose start was answered by nobody is started twice. */
   sessions: { least: number; most: number };
+  /** How long its sessions may take, with every retry of every activity, on a busy host. */
+  patienceMs: number;
+  /** How long the first one at its post is held there while others are on their way to theirs. */
+  heldMs: number;
   /** Begins it, and does what people and machines do in it. Each step outlives servers that are away. */
   drive(world: World, target: string, pace: Pace): Promise<void>;
 }
@@ -35,6 +39,9 @@ const LIMITS = {
   steady: { boot: "60s", bootAttempts: 2, work: "3m", lease: "3m", home: "60s" },
   hasty: { boot: "12s", bootAttempts: 2, work: "30s", lease: "10s", home: "30s" },
 } as const;
+
+/** Held calls are activities of 20 s and more. */
+const PATIENCE = { patienceMs: 240_000, heldMs: 20_000 };
 
 const echo = (name: string, seconds = 0) => ({ name, script: `sleep ${seconds}; echo '{"ok": true}'`, timeout: "60s" });
 const ACTIONS = [
@@ -69,7 +76,7 @@ const plain = (
   outcome: Scenario["outcome"] = "succeeded",
   action = name,
 ): Scenario => ({
-  ...{ name, pool, boots, outcome, sessions: { least: 1, most: 1 } },
+  ...{ name, pool, boots, outcome, sessions: { least: 1, most: 1 }, ...PATIENCE },
   drive: (world, target, pace) => begin(world, target, { action: `${action}-${pace}` }),
 });
 
@@ -135,14 +142,17 @@ export const SCENARIOS: readonly Scenario[] = [
 ];
 
 /** Starts a session, once, whatever becomes of the answers. */
-async function begin(world: World, target: string, body: { action?: string; restoreOnly?: boolean }): Promise<void> {
+export async function begin(
+  world: World,
+  target: string,
+  body: { action?: string; restoreOnly?: boolean },
+): Promise<void> {
   const before = new Set((await list(world, target)).map(({ session }) => session));
   await again(async () => {
     if ((await list(world, target)).some(({ session }) => !before.has(session))) return;
     const { refused } = await world.client.start({ target, requestedBy: "a test", ...body });
     const problem = refused[0]?.problem;
-    // Its start was heard, and the answer was lost.
-    if (problem && problem.code !== "busy") throw new PitstopError(problem.code, problem.detail);
+    if (problem) throw new PitstopError(problem.code, problem.detail);
   });
 }
 
@@ -161,6 +171,9 @@ async function whileWorking(world: World, target: string, act: (session: string)
   }
 }
 
+/** Whether to try again: no server is there, or a start was heard whose answer was lost, and whose session is not listed yet. */
+const PASSING = ["unreachable", "internal", "conflict", "busy"];
+
 /** Tries until a server takes it: servers die here. */
 async function again<T>(work: () => Promise<T>): Promise<T> {
   for (const end = Date.now() + 90_000; ; await sleep(400)) {
@@ -168,8 +181,7 @@ async function again<T>(work: () => Promise<T>): Promise<T> {
       return await work();
     } catch (error) {
       const away =
-        error instanceof ServerUnreachable ||
-        (error instanceof PitstopError && ["unreachable", "internal", "conflict"].includes(error.code));
+        error instanceof ServerUnreachable || (error instanceof PitstopError && PASSING.includes(error.code));
       if (!away || Date.now() > end) throw new Error(`not taken: ${messageOf(error)}`, { cause: error });
     }
   }

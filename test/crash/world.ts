@@ -12,6 +12,7 @@ import type { Lab } from "../../src/lab/lab.js";
 import { freePort } from "../../src/temporal/devserver.js";
 import { cacheFolder } from "../support/cache.js";
 import { Running } from "../support/operator.js";
+import { Deaths, HOST_SEEN_BY_GUEST } from "./emulated.js";
 import { Judge } from "./judge.js";
 import { Posts } from "./posts.js";
 
@@ -35,6 +36,7 @@ export class World {
   readonly dir = mkdtempSync(join(tmpdir(), "pitstop-crash-"));
   readonly data = join(this.dir, "data");
   lab!: Lab;
+  deaths!: Deaths;
   posts!: Posts;
   judge!: Judge;
   client!: PitstopClient;
@@ -56,8 +58,11 @@ export class World {
   }
 
   private async open(machines: LabConfigInput["machines"]): Promise<void> {
+    // Guests reach this host's loopback by another address; who is a process has it nearer.
+    const host = machines.some(({ kind }) => kind === "qemu") ? HOST_SEEN_BY_GUEST : "127.0.0.1";
     const [api, plain, tls] = [await freePort(), await freePort(), await freePort()];
     mkdirSync(this.data, { recursive: true });
+    this.deaths = await Deaths.listen();
     this.posts = await Posts.listen(join(this.dir, "posts.sock"));
     const hook = pathToFileURL(resolve(import.meta.dirname, "hook.mjs")).href;
     this.env = {
@@ -70,8 +75,8 @@ export class World {
       PITSTOP_LISTEN: `127.0.0.1:${api}`,
       PITSTOP_SITE_LISTEN: `127.0.0.1:${plain}`,
       PITSTOP_SITE_TLS_LISTEN: `127.0.0.1:${tls}`,
-      PITSTOP_SITE_URL: `http://127.0.0.1:${plain}`,
-      PITSTOP_SITE_TLS_URL: `https://127.0.0.1:${tls}`,
+      PITSTOP_SITE_URL: `http://${host}:${plain}`,
+      PITSTOP_SITE_TLS_URL: `https://${host}:${tls}`,
       PITSTOP_SITE_BMC_URL: `http://127.0.0.1:${plain}`,
       PITSTOP_LOG_LEVEL: "warn",
     };
@@ -81,6 +86,10 @@ export class World {
     this.judge = new Judge({ data: this.data, client: this.client });
     const { openLab } = (await import(resolve("dist/workers/lab.js"))) as typeof import("../../workers/lab.js");
     this.lab = await openLab(loadConfig(this.env, this.dir), { machines }, `http://127.0.0.1:${plain}`);
+    this.posts.alive = (target) => ({
+      agent: this.agentOf(target) !== null || this.deaths.has(target),
+      machine: this.lab.target(target).machine.isOn(),
+    });
   }
 
   /** Applies documents; an image gets files of noise. */
@@ -136,15 +145,26 @@ export class World {
 
   /** kill -9 of the image's agent, and of its guard where that dies too. False: no image runs there. */
   killAgent(target: string, withGuard: boolean): boolean {
-    const root = join(this.data, "lab", "machines", target, "machine", "image");
+    if (this.lab.target(target).machine.kind === "qemu") return this.deaths.kill(target, withGuard);
+    const pid = this.agentOf(target);
+    if (pid === null) return false;
     try {
-      const pid = Number(readFileSync(join(root, "agent.pid"), "utf8"));
-      // The file of an agent that has ended may name a process of somebody else by now.
-      if (!readFileSync(`/proc/${pid}/environ`, "latin1").includes(root)) return false;
       process.kill(withGuard ? -pid : pid, "SIGKILL");
       return true;
     } catch {
       return false;
+    }
+  }
+
+  /** The agent's process, where one runs. */
+  private agentOf(target: string): number | null {
+    const root = join(this.data, "lab", "machines", target, "machine", "image");
+    try {
+      const pid = Number(readFileSync(join(root, "agent.pid"), "utf8"));
+      // The file of an agent that has ended may name a process of somebody else by now.
+      return readFileSync(`/proc/${pid}/environ`, "latin1").includes(root) ? pid : null;
+    } catch {
+      return null;
     }
   }
 
@@ -165,6 +185,7 @@ export class World {
   async close(): Promise<void> {
     this.posts?.releaseAll();
     await this.lab?.close();
+    this.deaths?.close();
     await Promise.all([this.site?.end("SIGTERM"), this.central?.end("SIGTERM")]);
     await this.posts?.close();
     try {

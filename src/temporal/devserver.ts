@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { createServer, connect as tcpConnect } from "node:net";
 import { join } from "node:path";
 import type { TemporalAddress } from "./connect.js";
@@ -42,14 +42,22 @@ export async function ensureDevServer(options: {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const noteFile = join(dir, "server.json");
   const before = readNote(noteFile);
-  const port = before?.port ?? (await freePort());
-  const uiPort = before?.uiPort ?? (await freePort());
-  let pid: number | null = before && isOurs(before.pid, dir) && (await answers(before.port)) ? before.pid : null;
+  const running = before && isOurs(before.pid, dir) ? before.pid : findOurs(dir);
+  const listens = before ?? (running === null ? null : portsOf(running));
+  const port = listens?.port ?? (await freePort());
+  const uiPort = listens?.uiPort ?? (await freePort());
+  const note = (pid: number) => keepNote(noteFile, { pid, port, uiPort });
+  // One that was only just started does not answer yet; a second one beside it would want the same ports and database.
+  const ready = running !== null && (await until(() => answers(port), READY_MS).catch(() => false));
+  if (running !== null && !ready) process.kill(running, "SIGKILL");
+  let pid: number | null = ready ? running : null;
   let child: ChildProcess | null = null;
   let stopped = false;
 
   const start = async () => {
     const program = await options.program();
+    // Before there is a server: whoever comes after a death at this moment finds it at these ports.
+    await note(0);
     const output = openLog(join(dir, "server.log"));
     try {
       child = spawn(program, serverArguments(dir, port, uiPort), {
@@ -63,12 +71,16 @@ export async function ensureDevServer(options: {
     }
     pid = child.pid ?? null;
     child.unref();
-    await writeFile(noteFile, JSON.stringify({ pid: pid ?? 0, port, uiPort } satisfies Note));
+    await note(pid ?? 0);
     await until(() => answers(port), READY_MS);
   };
 
-  if (pid === null) await start();
-  else log("adopted the running Temporal dev server", { pid, port });
+  if (pid === null) {
+    await start();
+  } else {
+    await note(pid);
+    log("adopted the running Temporal dev server", { pid, port });
+  }
 
   const watch = (async () => {
     while (!stopped) {
@@ -96,8 +108,7 @@ export async function ensureDevServer(options: {
         const ended = await until(async () => pid === null || !isOurs(pid, dir), 10_000).catch(() => false);
         if (ended === false && pid !== null && isOurs(pid, dir)) process.kill(pid, "SIGKILL");
       }
-      await rm(noteFile, { force: true });
-      await writeFile(noteFile, JSON.stringify({ pid: 0, port, uiPort } satisfies Note));
+      await note(0);
     },
   };
 }
@@ -128,6 +139,26 @@ function readNote(file: string): Note | null {
   }
 }
 
+/** Whole or not at all, whenever this process dies: without it nobody would know of the server that runs. */
+async function keepNote(file: string, note: Note): Promise<void> {
+  await writeFile(`${file}.new`, JSON.stringify(note), { flush: true });
+  await rename(`${file}.new`, file);
+}
+
+/** A server of this folder that is in no note: whoever started it died before it could say so. */
+function findOurs(dir: string): number | null {
+  if (!existsSync("/proc/self")) return null;
+  const pids = readdirSync("/proc").map(Number);
+  return pids.find((pid) => Number.isInteger(pid) && isOurs(pid, dir)) ?? null;
+}
+
+/** Where a running server was told to listen. */
+function portsOf(pid: number): Pick<Note, "port" | "uiPort"> {
+  const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  const after = (option: string) => Number(words[words.indexOf(option) + 1]);
+  return { port: after("--port"), uiPort: after("--ui-port") };
+}
+
 /** Whether the process is alive and is the server of this folder: a process id alone may have been given to another. */
 function isOurs(pid: number, dir: string): boolean {
   if (pid <= 0) return false;
@@ -139,7 +170,7 @@ function isOurs(pid: number, dir: string): boolean {
   try {
     const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
     const status = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return words.includes(join(dir, "temporal.db")) && !/\) Z /.test(status);
+    return words.includes("start-dev") && words.includes(join(dir, "temporal.db")) && !/\) Z /.test(status);
   } catch {
     // No /proc here (not Linux): the port decides.
     return !existsSync("/proc/self");

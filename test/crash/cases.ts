@@ -3,13 +3,21 @@ import { keyOf, nameOf, type Post } from "./posts.js";
 import { SCENARIOS, type Scenario } from "./scenarios.js";
 import type { Victim } from "./world.js";
 
-/** Which occurrences each side effect has in each scenario, by the scenario's name and the effect's key. */
-export type Points = Map<string, Map<string, number[]>>;
+/** One of the times that a session came to a point, and how long after its beginning. */
+export interface Passing {
+  nth: number;
+  ms: number;
+}
+
+/** How often, and when, each scenario came to each point, by the scenario's name and the effect's key. */
+export type Points = Map<string, Map<string, Passing[]>>;
 
 export interface Case {
   victim: Victim;
   scenario: Scenario;
   post: Post;
+  /** When a session comes there where nobody dies; who stands there at about the same time is hit at once. */
+  ms: number;
 }
 
 export interface Judged extends Case {
@@ -21,11 +29,11 @@ export interface Judged extends Case {
 const ALL = [...SCENARIOS, ...EMULATED];
 
 /** Every key that occurs, each with the scenarios that come to it. */
-export function scenariosOf(points: Points): Map<string, { scenario: Scenario; nths: number[] }[]> {
-  const of = new Map<string, { scenario: Scenario; nths: number[] }[]>();
+export function scenariosOf(points: Points): Map<string, { scenario: Scenario; passings: Passing[] }[]> {
+  const of = new Map<string, { scenario: Scenario; passings: Passing[] }[]>();
   for (const scenario of ALL) {
-    for (const [key, nths] of points.get(scenario.name) ?? [])
-      of.set(key, [...(of.get(key) ?? []), { scenario, nths }]);
+    for (const [key, passings] of points.get(scenario.name) ?? [])
+      of.set(key, [...(of.get(key) ?? []), { scenario, passings }]);
   }
   return of;
 }
@@ -38,7 +46,7 @@ export function caseFor(points: Points, key: string, victim: Victim, random: () 
   const among = plain.length > 0 && random() < 0.8 ? plain : found;
   const chosen = among[Math.floor(random() * among.length)];
   if (!chosen) throw new Error(`no scenario comes to ${key}`);
-  return caseAt(key, victim, chosen.scenario, chosen.nths[Math.floor(random() * chosen.nths.length)] ?? 1);
+  return caseAt(key, victim, chosen.scenario, chosen.passings[Math.floor(random() * chosen.passings.length)]);
 }
 
 /** For a key at which nobody was hit yet: its first passing in a scenario, another one with each try. */
@@ -46,16 +54,18 @@ export function nextTry(points: Points, key: string, victim: Victim, tried: numb
   const found = scenariosOf(points).get(key) ?? [];
   const chosen = found[tried % found.length];
   if (!chosen) throw new Error(`no scenario comes to ${key}`);
-  return caseAt(key, victim, chosen.scenario, chosen.nths[0] ?? 1);
+  return caseAt(key, victim, chosen.scenario, chosen.passings[0]);
 }
 
-function caseAt(key: string, victim: Victim, scenario: Scenario, nth: number): Case {
+function caseAt(key: string, victim: Victim, scenario: Scenario, passing: Passing | undefined): Case {
+  const { nth, ms } = passing ?? { nth: 1, ms: 0 };
   const [, when, point] = /^(before|after) (.*)$/.exec(key) ?? [];
-  return { victim, scenario, post: { when: when as Post["when"], point: point as string, nth } };
+  return { victim, scenario, post: { when: when as Post["when"], point: point as string, nth }, ms };
 }
 
 export const nameOfCase = ({ victim, scenario, post }: Case): string =>
   `${victim} dies ${nameOf(post)} of "${scenario.name}"`;
+
 /** A generator of its own (mulberry32), so that a seed gives the same cases everywhere. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
@@ -76,7 +86,7 @@ export function parseCase(text: string, victim: Victim): Case {
   const [, name, when, point, nth] = /^(.*?): (before|after) (.*) #(\d+)$/.exec(text) ?? [];
   const scenario = ALL.find((one) => one.name === name);
   if (!scenario) throw new Error(`${text} is no case; give it as "active: after journal.save #3"`);
-  return { victim, scenario, post: { when: when as "before", point: point as string, nth: Number(nth) } };
+  return { victim, scenario, post: { when: when as "before", point: point as string, nth: Number(nth) }, ms: 0 };
 }
 
 /** A point in a run's report: `before journal.save`. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../src/domain/errors.js";
 import type { ProcessMachine } from "../../src/lab/process/machine.js";
-import type { Case, Judged, Points } from "./cases.js";
+import type { Case, Judged, Passing, Points } from "./cases.js";
 import { EMULATED_POOLS, emulatedAction } from "./emulated.js";
 import type { Begun } from "./judge.js";
 import { isAnybodys, keyOf, type Post, type Step } from "./posts.js";
@@ -61,17 +61,17 @@ export async function discover(
       const said = await runScenario(world, scenario, begun, "steady", "temporal");
       complaints.push(...said.map((one) => `${scenario.name}: ${one}`));
       const story = world.posts.story(target);
-      for (const victim of VICTIMS) points[victim].set(scenario.name, occurrences(story, victim));
+      for (const victim of VICTIMS) points[victim].set(scenario.name, passings(story, victim));
     }),
   );
   return { points, complaints };
 }
 
-function occurrences(story: Step[], victim: Victim): Map<string, number[]> {
-  const found = new Map<string, number[]>();
+function passings(story: Step[], victim: Victim): Map<string, Passing[]> {
+  const found = new Map<string, Passing[]>();
   for (const step of story.filter((one) => isThere(one, victim))) {
     const key = keyOf(step);
-    found.set(key, [...(found.get(key) ?? []), step.nth]);
+    found.set(key, [...(found.get(key) ?? []), { nth: step.nth, ms: step.ms }]);
   }
   return found;
 }
@@ -90,7 +90,8 @@ export async function runCases(
   cases: Case[],
   onJudged: (judged: Judged) => void,
 ): Promise<void> {
-  const waiting = [...cases];
+  // Who comes to its post early does not wait there for those that come late.
+  const waiting = cases.toSorted((a, b) => a.ms - b.ms);
   const take = (pool: string) => {
     const index = waiting.findIndex((one) => one.scenario.pool === pool);
     return index < 0 ? undefined : waiting.splice(index, 1)[0];
@@ -137,23 +138,30 @@ async function runRound(world: World, victim: Victim, round: Round): Promise<Jud
   const running = round.map(({ one, target }) =>
     runScenario(world, one.scenario, begun.get(target) as Begun, pace, victim),
   );
+  let broken: string[] = [];
   if (isServer(victim)) {
     await rendezvous(world, round, running);
     for (const { target } of round) if (world.posts.isReached(target)) hits.set(target, Promise.resolve(true));
-    const { pid } = world.temporal;
-    await world.killServers(victim);
-    if (victim === "everything") await Promise.all(round.map(({ target }) => world.cutMachine(target, "reset")));
-    await sleep(DOWN_MS);
-    world.posts.releaseAll();
-    await world.healServers(victim, pid);
+    broken = await strikeServers(world, victim, round).catch((error) => [messageOf(error)]);
   }
   return await Promise.all(
     round.map(async ({ one, target }, index): Promise<Judged> => {
-      const complaints = (await running[index]) ?? [];
+      const complaints = [...broken, ...((await running[index]) ?? [])];
       const hit = hits.get(target);
       return { ...one, complaints, how: hit === undefined ? "missed" : (await hit) ? "hit" : "idle" };
     }),
   );
+}
+
+/** What went wrong with the servers themselves. */
+async function strikeServers(world: World, victim: Victim, round: Round): Promise<string[]> {
+  const { pid } = world.temporal;
+  await world.killServers(victim);
+  if (victim === "everything") await Promise.all(round.map(({ target }) => world.cutMachine(target, "reset")));
+  await sleep(DOWN_MS);
+  world.posts.releaseAll();
+  await world.healServers(victim, pid);
+  return [];
 }
 
 /** Until every session stands at its post, or has ended without having come there; not for long after the first stands there. */

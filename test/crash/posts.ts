@@ -21,6 +21,8 @@ export interface Alive {
 /** A side effect as it happened. */
 export interface Step extends Post {
   alive: Alive;
+  /** Since the post was set. */
+  ms: number;
 }
 
 /** A target that is waited for at its post. */
@@ -31,6 +33,7 @@ interface Watched {
   reached: boolean;
   go: (() => void) | null;
   onReached: () => void;
+  since: number;
 }
 
 /** What names no target is anybody's: it counts for each target, and stops the first that waits for it. */
@@ -69,7 +72,15 @@ export class Posts {
 
   /** From now on the target's effects are noted, and it is stopped at the post. */
   watch(target: string, post: Post | null, onReached: () => void = () => undefined): void {
-    this.targets.set(target, { post, seen: new Map(), story: [], reached: false, go: null, onReached });
+    this.targets.set(target, {
+      post,
+      seen: new Map(),
+      story: [],
+      reached: false,
+      go: null,
+      onReached,
+      since: performance.now(),
+    });
   }
 
   isReached = (target: string): boolean => this.targets.get(target)?.reached ?? false;
@@ -112,7 +123,8 @@ export class Posts {
       const key = keyOf(effect);
       const nth = (watched.seen.get(key) ?? 0) + 1;
       watched.seen.set(key, nth);
-      watched.story.push({ point: effect.point, when: effect.when, nth, alive: this.alive(target) });
+      const ms = performance.now() - watched.since;
+      watched.story.push({ point: effect.point, when: effect.when, nth, ms, alive: this.alive(target) });
       const { post } = watched;
       if (!post || watched.reached || keyOf(post) !== key) continue;
       // Whose effect without a target it is, nobody knows: the first one to come is taken.

@@ -53,16 +53,13 @@ test("emulated machines come home whoever dies", { timeout: HOURS_MS }, async ()
 
 /** What every session of an emulated machine passes: a sample has no time to find it out. */
 function surePoints(): Record<Victim, Points> {
-  const of = (steps: string[], nths: number[]): Points =>
-    new Map(EMULATED.map(({ name }) => [name, new Map(steps.map((step) => [step, nths]))]));
+  const of = (steps: string[], nth = 1): Points =>
+    new Map(EMULATED.map(({ name }) => [name, new Map(steps.map((step) => [step, [{ nth, ms: 0 }]]))]));
   const activities = ["armTarget", "ensureOff", "ensureOn", "offerTask", "restoreBoot", "verifyHome"];
-  const servers = of(
-    activities.flatMap((name) => [`before activity.${name}`, `after activity.${name}`]),
-    [1],
-  );
+  const servers = of(activities.flatMap((name) => [`before activity.${name}`, `after activity.${name}`]));
   // The agent can be killed from its first task on.
-  const agent = of(["before activity.offerTask"], [2]);
-  const machine = of(["before activity.ensureOff", "after activity.ensureOn", "after activity.offerTask"], [1]);
+  const agent = of(["before activity.offerTask"], 2);
+  const machine = of(["before activity.ensureOff", "after activity.ensureOn", "after activity.offerTask"]);
   return { serve: servers, temporal: servers, site: servers, everything: servers, agent, machine };
 }
 

@@ -1,0 +1,4 @@
+import { defineConfig } from "vitest/config";
+
+/** Emulated machines take minutes a case: they run by hand (run.mjs), and not with every change. */
+export default defineConfig({ test: { include: ["test/crash/qemu.ts"], pool: "forks" } });

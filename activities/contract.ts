@@ -62,8 +62,11 @@ export interface SiteActivities {
   ensureOff(input: {
     plan: SessionPlan;
     running: "home" | "image";
-    /** ISO 8601: when it was powered on, armed, by a boot that made no contact so far; null where it is no such boot. */
-    unseenSince: string | null;
+    /**
+     * So long ago it was powered on, armed, by a boot that made no contact so far; null where it is no such boot. Counted by the
+     * session alone: the site's clock may be another, and may have been set.
+     */
+    unseenMs: number | null;
     why: string;
   }): Promise<Effects & { off: boolean; tookMs: number }>;
   /** Where the target is now: off, in its own system, in the image, or somewhere that cannot be told. */

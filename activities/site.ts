@@ -83,11 +83,11 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
         return {};
       }),
 
-    ensureOff: ({ plan, running, unseenSince, why }) =>
+    ensureOff: ({ plan, running, unseenMs, why }) =>
       use(plan, async (control, collected) => {
         await own(plan);
         const left =
-          running === "image" ? await leaveImage(deps, control, plan, unseenSince) : { forced: false, tookMs: 0 };
+          running === "image" ? await leaveImage(deps, control, plan, unseenMs) : { forced: false, tookMs: 0 };
         if (running === "image" && !left.forced) return { off: false, tookMs: 0 };
         const { graceful, then } = plan.target.shutdown;
         const how: OffHow = left.forced
@@ -252,11 +252,11 @@ async function leaveImage(
   deps: SiteDeps,
   control: TargetControl,
   plan: SessionPlan,
-  unseenSince: string | null,
+  unseenMs: number | null,
 ): Promise<{ forced: boolean; tookMs: number }> {
   const taken = await deps.site.finish(plan.target.name, plan.session, "off", FINISH_HEARD_MS);
   if (taken) return { forced: true, tookMs: await waitForOff(control) };
-  return { forced: !(await mayBeHome(deps, control, plan, unseenSince)), tookMs: 0 };
+  return { forced: !(await mayBeHome(deps, control, plan, unseenMs)), tookMs: 0 };
 }
 
 /** The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. */

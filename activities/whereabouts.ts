@@ -30,18 +30,18 @@ export async function mayBeHome(
   deps: Pick<SiteDeps, "site" | "askHome">,
   control: TargetControl,
   plan: SessionPlan,
-  unseenSince: string | null,
+  unseenMs: number | null,
 ): Promise<boolean> {
   if ((await control.power()) === "Off") return false;
   const entry = deps.site.entry(plan.target.name);
   if (entry?.ledger.ownSystemSeenAt) return true;
   const boot = entry?.boot ?? null;
-  const unseen = unseenSince !== null && !boot?.helloAt && !boot?.initrdFetchedAt;
+  const unseen = unseenMs !== null && !boot?.helloAt && !boot?.initrdFetchedAt;
   if (!unseen && hasEnded(entry)) return true;
   const before = entry?.snapshot?.home ?? [];
   const answers = await Promise.all(plan.target.home.map(deps.askHome));
   if (answers.some((answer) => speaksForHome(answer, before))) return true;
-  return unseen && mayYetAnswer(plan, entry?.snapshot ?? null, Date.parse(unseenSince));
+  return unseen && mayYetAnswer(plan, entry?.snapshot ?? null, unseenMs);
 }
 
 /** Whether the image of the entry's boot has ended by itself. One that never said hello, in an arming that still stands, has not. */
@@ -53,10 +53,10 @@ function hasEnded(entry: SiteEntry | null): boolean {
 }
 
 /** Its silence says something only of a system that answers at all, and only when its time to come up is over. */
-function mayYetAnswer(plan: SessionPlan, snapshot: BootSnapshot | null, onAt: number): boolean {
+function mayYetAnswer(plan: SessionPlan, snapshot: BootSnapshot | null, onForMs: number): boolean {
   const couldAnswer =
     snapshot?.state.power === "Off" ? plan.target.home.length > 0 : snapshot?.home.some((answer) => answer.answered);
-  return !couldAnswer || Date.now() < onAt + plan.limits.homeMs;
+  return !couldAnswer || onForMs < plan.limits.homeMs;
 }
 
 /** The same machine as before departure, by its own word. */

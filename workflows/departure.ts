@@ -126,7 +126,7 @@ export async function shutDown(ctx: SessionContext, why: string): Promise<void> 
     const off = log.count(
       await site(
         "ensureOff",
-        { plan, running: "image", unseenSince: unseen(leg), why },
+        { plan, running: "image", unseenMs: unseen(leg), why },
         { summary: "Power off", limitMs: 5 * MINUTE },
       ),
     );
@@ -151,9 +151,9 @@ export async function settled({ plan, log, site, leg }: SessionContext, snapshot
   }
 }
 
-/** When the boot began of which nothing was heard, for the site: it knows what of it was fetched. */
-export const unseen = (leg: SessionContext["leg"]): string | null =>
-  leg.unseenSince === null ? null : new Date(leg.unseenSince).toISOString();
+/** How long ago the boot began of which nothing was heard, for the site: it knows what of it was fetched. */
+export const unseen = (leg: SessionContext["leg"]): number | null =>
+  leg.unseenSince === null ? null : Date.now() - leg.unseenSince;
 
 /** Ensures that the target's own system is off: kindly, by its owner's deadline and policy. */
 export async function askToShutDown({ plan, log, site, leg }: SessionContext, why: string): Promise<void> {
@@ -161,7 +161,7 @@ export async function askToShutDown({ plan, log, site, leg }: SessionContext, wh
   const off = log.count(
     await site(
       "ensureOff",
-      { plan, running: "home", unseenSince: null, why },
+      { plan, running: "home", unseenMs: null, why },
       { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
     ),
   );

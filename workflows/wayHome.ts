@@ -94,7 +94,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   if (!atHome && where !== "off") {
     const off = await site(
       "ensureOff",
-      { plan, running: "image", unseenSince: unseen(leg), why: "leave the image" },
+      { plan, running: "image", unseenMs: unseen(leg), why: "leave the image" },
       { summary: "Leave the image", limitMs: 5 * MINUTE },
     );
     log.spentByMachine(log.count(off).tookMs);

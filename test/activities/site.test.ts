@@ -1,5 +1,5 @@
 import { MockActivityEnvironment } from "@temporalio/testing";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { SiteActivities } from "../../activities/contract.js";
 import { Controls } from "../../activities/controls.js";
 import { watchHomes } from "../../activities/home-watch.js";
@@ -105,7 +105,7 @@ async function inImage(before: HomeAnswer = WEAK, more: Parameters<typeof planOf
 
 describe("leaving the image", () => {
   const leave = (rig: Rig, plan: SessionPlan) =>
-    rig.run("ensureOff", { plan, running: "image", unseenSince: null, why: "test" });
+    rig.run("ensureOff", { plan, running: "image", unseenMs: null, why: "test" });
 
   it("pulls the plug on an image whose agent is silent", async () => {
     const { rig, plan } = await inImage();
@@ -150,7 +150,6 @@ describe("leaving the image", () => {
 });
 
 describe("leaving a boot of which nothing was heard", () => {
-  const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
   /** Armed and powered on. */
   async function armed(home: HomeAnswer[], fetched = false) {
     const site = await newSite();
@@ -161,36 +160,46 @@ describe("leaving a boot of which nothing was heard", () => {
     if (boot && fetched) boot.initrdFetchedAt = new Date().toISOString();
     return { rig: new Rig(site), plan };
   }
-  const leave = (rig: Rig, plan: SessionPlan, unseenSince: string) =>
-    rig.run("ensureOff", { plan, running: "image", unseenSince, why: "test" });
+  const leave = (rig: Rig, plan: SessionPlan, unseenMs: number) =>
+    rig.run("ensureOff", { plan, running: "image", unseenMs, why: "test" });
 
   it("leaves it alone while its own system may be on the way up", async () => {
     const { rig, plan } = await armed([strong("a")]);
-    expect(await leave(rig, plan, ago(0))).toMatchObject({ off: false, powerActions: [] });
+    expect(await leave(rig, plan, 0)).toMatchObject({ off: false, powerActions: [] });
     expect(rig.asked).toEqual([]);
+  });
+
+  it("does not ask its own clock how long that is: one that is ahead of the session's says nothing", async () => {
+    const { rig, plan } = await armed([strong("a")]);
+    const ahead = vi.spyOn(Date, "now").mockReturnValue(Date.now() + plan.limits.homeMs + 60_000);
+    try {
+      expect(await leave(rig, plan, 1_000)).toMatchObject({ off: false, powerActions: [] });
+    } finally {
+      ahead.mockRestore();
+    }
   });
 
   it("pulls the plug when its own system would have answered long ago", async () => {
     const { rig, plan } = await armed([strong("a")]);
-    expect(await leave(rig, plan, ago(plan.limits.homeMs + 1_000))).toMatchObject({ off: true });
+    expect(await leave(rig, plan, plan.limits.homeMs + 1_000)).toMatchObject({ off: true });
     expect(rig.asked).toEqual(["ForceOff"]);
   });
 
   it("never pulls the plug on what did not answer before departure either: its silence says nothing", async () => {
     const { rig, plan } = await armed([{ ...WEAK, answered: false }]);
-    expect(await leave(rig, plan, ago(plan.limits.homeMs + 1_000))).toMatchObject({ off: false });
+    expect(await leave(rig, plan, plan.limits.homeMs + 1_000)).toMatchObject({ off: false });
   });
 
   it("pulls the plug at once when the whole image was fetched: that is no system of the owner's", async () => {
     const { rig, plan } = await armed([strong("a")], true);
-    expect(await leave(rig, plan, ago(1_000))).toMatchObject({ off: true });
+    expect(await leave(rig, plan, 1_000)).toMatchObject({ off: true });
   });
 
   it("knows what it waits for after the boot was withdrawn, too", async () => {
     const { rig, plan } = await armed([strong("a")]);
     await rig.site.site.withdraw(plan.target.name, plan.session);
-    expect(await leave(rig, plan, ago(0))).toMatchObject({ off: false });
-    expect(await leave(rig, plan, ago(plan.limits.homeMs + 1_000))).toMatchObject({ off: true });
+    expect(await leave(rig, plan, 0)).toMatchObject({ off: false });
+    expect(await leave(rig, plan, plan.limits.homeMs + 1_000)).toMatchObject({ off: true });
   });
 });
 
@@ -258,7 +267,7 @@ describe("what a lost session saw", () => {
 
   it("tells what a lost attempt did to the power, and what a lost session did before it", async () => {
     const { site, rig, plan, snapshot } = await inImage();
-    const off = () => rig.run("ensureOff", { plan, running: "image", unseenSince: null, why: "leave the image" });
+    const off = () => rig.run("ensureOff", { plan, running: "image", unseenMs: null, why: "leave the image" });
     rig.answers(SILENT);
     await off();
     await rig.run("ensureOn", { plan, epoch: null, wasOff: false, why: "go home" });

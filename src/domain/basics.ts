@@ -43,7 +43,8 @@ const durationText = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 /** A duration such as `90s`, `10m`, `2h`; at most 30 days. */
 export const Duration = z
   .string()
-  .regex(durationText, "a duration is a number and ms, s, m, h or d, for example 90s or 10m")
+  // What is none has no length that could be compared.
+  .regex(durationText, { error: "a duration is a number and ms, s, m, h or d, for example 90s or 10m", abort: true })
   .refine((text) => durationMs(text) <= 30 * 86_400_000, "a duration is at most 30d");
 
 /** Milliseconds of a {@link Duration}. The text must be valid. */

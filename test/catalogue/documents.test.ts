@@ -49,6 +49,12 @@ describe("documents from YAML", () => {
     expect(parseDocuments(text, "t.yaml")).toHaveLength(1);
   });
 
+  it.each(["abc", "10", "-1s", "\u0967\u0968s", "1e9d", "31d"])("refuses the duration %s in a sentence", (text) => {
+    expect(complain(`${TARGET}shutdown: {graceful: "${text}"}\n`)).toMatch(
+      /shutdown\.graceful: .*a duration is (a number and ms, s, m, h or d|at most 30d)/,
+    );
+  });
+
   it("a diskless target is refused", () => {
     expect(complain(`${TARGET}normal: {disk: false}\n`)).toContain("normal.disk");
   });

@@ -8,7 +8,7 @@ import { checkNode, ensureDependencies, root } from "./setup.mjs";
 const USAGE = `npm run attack -- [OPTIONS]
 
   --seed S      the first seed                                    (default 0)
-  --hours H     how long                                          (default 1)
+  --hours H     how long; real seeds that have begun are played on (default 1)
   --count N     no more than so many seeds of each depth
   --depth D     model or real                                     (default both, half of the time each)
   --only        this one seed, again                              (--times N: so often)

@@ -4,6 +4,7 @@ import type { Phase } from "../../../src/domain/ids.js";
 import type { SessionRecord } from "../../../src/domain/record.js";
 import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
+import { within } from "./bounds.js";
 import { Broken, perform } from "./deeds.js";
 import type { Phases } from "./phases.js";
 import { type Before, judge, lookBefore, watchCuts } from "./promises.js";
@@ -52,19 +53,6 @@ function asTaught(before: Before, { sessions }: TargetSchedule, records: Session
   const cycled = sessions.some(({ moves }) => moves.some((move) => move.do === "strange reset"));
   const seen = records.findLast((record) => record.restore.before)?.restore.before;
   return cycled && seen?.power === "Off" ? { ...before, on: false, machineId: null } : before;
-}
-
-async function within<T>(ms: number, what: string, act: () => Promise<T>): Promise<T> {
-  const over = new AbortController();
-  const late = sleep(ms, undefined, { signal: over.signal }).then(
-    () => Promise.reject(new Error(`${what} after ${ms / 60_000} minutes`)),
-    () => new Promise<never>(() => undefined),
-  );
-  try {
-    return await Promise.race([act(), late]);
-  } finally {
-    over.abort();
-  }
 }
 
 class Player implements Played {

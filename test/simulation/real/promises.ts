@@ -12,7 +12,8 @@ import type { World } from "./world.js";
 /** After the record has said that it is home: only a reset that a stranger asked for may still be under way. */
 const HOME_MS = 60_000;
 
-const LOOK_MS = 10_000;
+/** For the tail of a workflow and for visibility, on a busy host. */
+const LOOK_MS = 90_000;
 const LOOK_AGAIN_MS = 1_000;
 
 /** What must be so again when the last session of a target has ended. */

@@ -117,6 +117,11 @@ export class World {
     return { serve: this.#serve?.child.pid ?? 0, temporal: this.#temporalPid(), lab: process.pid };
   }
 
+  /** By the server that runs now. */
+  get said(): string {
+    return this.#serve?.said ?? "";
+  }
+
   /** Changes what the hook in the server is told; it looks five times a second. */
   order(change: Partial<Orders>): void {
     this.clockJumped ||= change.clockMs !== undefined && change.clockMs !== 0;

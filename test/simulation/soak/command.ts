@@ -1,12 +1,18 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { messageOf } from "../../../src/domain/errors.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
-import { DOCUMENTS } from "../real/actions.js";
+import type { SessionRecord } from "../../../src/domain/record.js";
+import { within } from "../real/bounds.js";
 import { World } from "../real/world.js";
 
 const MAX_EVENTS = 100;
 const SAMPLE_MS = 5_000;
+/** What a run says of itself on its way, so that one that is cut short tells something too. */
+const TOLD_MS = 60_000;
+/** For one session, on a busy host. */
+const SESSION_MS = 10 * 60_000;
 
 const { values } = parseArgs({
   options: { sessions: { type: "string", default: "3000" }, "at-once": { type: "string", default: "20" } },
@@ -35,6 +41,12 @@ function slope(samples: Sample[], figure: string): number {
   return top / xs.reduce((sum, x) => sum + (x - mx) ** 2, 0);
 }
 
+const DOCUMENTS = `kind: Action
+name: soak
+image: noise
+mode: active
+tasks: [{name: look, script: "echo '{}'"}]
+`;
 const world = await World.start({ machines: names.map((name) => ({ name })) }, { documents: DOCUMENTS });
 const samples: Sample[] = [];
 const broken: string[] = [];
@@ -42,34 +54,58 @@ let started = 0;
 let done = 0;
 let longest = 0;
 
+/** A target whose session did not come home is of no more use: the others go on. */
 async function oneAfterTheOther(target: string): Promise<void> {
-  while (started < wanted) {
-    started += 1;
-    const { started: taken } = await world.client.start({ target, action: "soak", requestedBy: "the soak" });
-    const session = taken[0]?.session ?? "";
-    for (;;) {
-      await sleep(500);
-      const record = await world.client.session(session).catch(() => null);
-      if (record?.ending === "stranded") broken.push(`${session}: stranded: ${record.stranded?.message}`);
-      if (record?.ending === "stranded") return;
-      if (!record?.endedAt) continue;
-      if (record.ending !== "restored" || record.outcome !== "succeeded") {
-        broken.push(`${session}: ${record.ending}, ${record.outcome}: ${record.failure?.message}`);
-      }
-      break;
+  try {
+    while (started < wanted) {
+      started += 1;
+      await within(SESSION_MS, "a session has not ended", () => one(target));
+      done += 1;
     }
-    done += 1;
-    const { historyLength } = await world.temporal.workflow.getHandle(sessionWorkflowId(target), session).describe();
-    longest = Math.max(longest, historyLength);
-    if (historyLength >= MAX_EVENTS) broken.push(`${session} has ${historyLength} events`);
+  } catch (error) {
+    broken.push(`${target}: ${messageOf(error)}`);
   }
 }
 
-try {
-  await world.client.applyYaml(
-    `kind: Action\nname: soak\nimage: noise\nmode: active\ntasks: [{name: look, script: "echo '{}'"}]\n`,
-    "the soak's action",
+async function one(target: string): Promise<void> {
+  const session = await start(target);
+  const record = await ended(session);
+  if (record.ending !== "restored" || record.outcome !== "succeeded") {
+    broken.push(`${session}: ${record.ending}, ${record.outcome}: ${record.failure?.message}`);
+  }
+  const { historyLength } = await world.temporal.workflow.getHandle(sessionWorkflowId(target), session).describe();
+  longest = Math.max(longest, historyLength);
+  if (historyLength >= MAX_EVENTS) broken.push(`${session} has ${historyLength} events`);
+}
+
+/** The record has its end a moment before the session gives the target free. */
+async function start(target: string): Promise<string> {
+  for (;;) {
+    const { started: taken, refused } = await world.client.start({ target, action: "soak", requestedBy: "the soak" });
+    if (taken[0]) return taken[0].session;
+    if (refused[0]?.problem.code !== "busy") throw new Error(refused[0]?.problem.detail);
+    await sleep(200);
+  }
+}
+
+async function ended(session: string): Promise<SessionRecord> {
+  for (;;) {
+    await sleep(500);
+    const record = await world.client.session(session).catch(() => null);
+    if (record?.ending === "stranded") throw new Error(`${session} is stranded: ${record.stranded?.message}`);
+    if (record?.endedAt) return record;
+  }
+}
+
+function tell(): void {
+  const { sessions = 0, ...figures } = samples.at(-1) ?? {};
+  const said = Object.entries(figures).map(([figure, value]) => `${figure} ${value.toFixed(0)}`);
+  console.log(
+    `${new Date().toISOString()} ${sessions} of ${wanted} sessions, ${broken.length} broken; ${said.join(", ")}`,
   );
+}
+
+try {
   const began = Date.now();
   const sampler = setInterval(() => {
     const { serve, temporal, lab } = world.pids;
@@ -84,8 +120,10 @@ try {
       // A process that ended is in the world's trouble.
     }
   }, SAMPLE_MS);
+  const teller = setInterval(tell, TOLD_MS);
   await Promise.all(names.map(oneAfterTheOther));
   clearInterval(sampler);
+  clearInterval(teller);
   const settled = samples.filter((sample) => sample.sessions > done / 3);
   const seconds = (Date.now() - began) / 1000;
   console.log(

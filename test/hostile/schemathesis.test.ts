@@ -1,6 +1,8 @@
+import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Rig, startRig, TOKEN } from "../api/running.js";
+import { cacheFolder } from "../support/cache.js";
 import { schemathesis } from "./schemathesis.js";
 
 /** An answer with a status, a type or a body that the description does not have is a lie to whoever is written after it. */
@@ -21,7 +23,7 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(() => rig?.stop());
 
-const attack = (url: string, ...more: string[]) =>
+const attack = (url: string) =>
   execa(
     program,
     [
@@ -29,9 +31,15 @@ const attack = (url: string, ...more: string[]) =>
       ...["--checks", CHECKS.join(","), "--phases", "fuzzing", "--max-examples", EXAMPLES, "--continue-on-failure"],
       // A stream of events never ends; and how long a busy host takes is no finding.
       ...["--exclude-path", "/api/v1/events", "--suppress-health-check", "all", "--request-timeout", "60"],
-      ...["--no-shrink", "--generation-database", "none", "--no-color", ...more],
+      ...["--no-shrink", "--generation-database", "none", "--no-color"],
     ],
-    { reject: false, all: true, timeout: 280_000 },
+    // What it keeps between runs does not belong into the repository.
+    {
+      reject: false,
+      all: true,
+      timeout: 280_000,
+      env: { HYPOTHESIS_STORAGE_DIRECTORY: join(cacheFolder(), "hypothesis") },
+    },
   );
 
 it("answers whatever its own description allows, and what it does not allow, as the description says", {

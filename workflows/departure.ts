@@ -5,6 +5,8 @@ import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { type SessionContext, stopIfCutShort } from "./context.js";
 
 const MINUTE = 60_000;
+/** How long after it was told to go on a machine that was off is still watched for: a BMC may obey late. */
+const LATE_POWER_ON_MS = 30_000;
 
 /**
  * Away: the image is staged and armed, the target's own system goes down, and the image makes contact.
@@ -139,16 +141,25 @@ export async function shutDown(ctx: SessionContext, why: string): Promise<void> 
   leg.running = "off";
 }
 
-/** Where the target is. What may be its own system on the way up is given the time that its owner allows for that. */
-export async function settled({ plan, log, site, leg }: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
-  const deadline = (leg.mayBeHome ? Date.now() : (leg.unseenSince ?? 0)) + plan.limits.homeMs;
+/**
+ * Where the target is. What may be its own system on the way up is given the time that its owner allows for that, and what was
+ * told to go on a moment ago, and is off, the time to obey.
+ */
+export async function settled(ctx: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
+  const { plan, leg } = ctx;
+  const upAt = (leg.mayBeHome ? Date.now() : (leg.unseenSince ?? 0)) + plan.limits.homeMs;
+  const onAt = (leg.unseenSince ?? 0) + LATE_POWER_ON_MS;
   for (let pauseMs = 5_000; ; pauseMs = Math.min(2 * pauseMs, MINUTE)) {
-    const { where } = log.count(
-      await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }),
-    );
-    if (where !== "unknown" || Date.now() >= deadline) return where;
+    const where = await look(ctx, snapshot);
+    const mayChange = (where === "unknown" && Date.now() < upAt) || (where === "off" && Date.now() < onAt);
+    if (!mayChange) return where;
     await sleep(pauseMs, { summary: "It may be on its way up" });
   }
+}
+
+export async function look({ plan, log, site }: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
+  const call = { summary: "Where is the target?", limitMs: 2 * MINUTE };
+  return log.count(await site("locateTarget", { plan, snapshot }, call)).where;
 }
 
 /** How long ago the boot began of which nothing was heard, for the site: it knows what of it was fetched. */

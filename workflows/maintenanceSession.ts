@@ -1,6 +1,6 @@
 import { ApplicationFailure, CancellationScope, condition, sleep, workflowInfo } from "@temporalio/workflow";
 import { sessionWorkflowId } from "../src/domain/ids.js";
-import type { Failure, SessionRequest, SessionSummary } from "../src/domain/session.js";
+import type { Failure, SessionPlan, SessionRequest, SessionSummary } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { ACTION, CAMPAIGN, SITE, TARGET } from "./attributes.js";
 import { central, Interrupted, Interrupts, patient, type SessionContext, siteCalls } from "./context.js";
@@ -66,6 +66,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     // A target that a lost session left away is brought home whoever approves of what.
     if (!plan.adopted) await interrupts.during(null, () => waitForApproval(ctx));
     snapshot = await interrupts.during(null, () => capture(ctx)).catch((error) => keptInstead(ctx, error));
+    refuseCycleOfOff(plan, snapshot);
   } catch (error) {
     return await CancellationScope.nonCancellable(() => endUntouched(ctx, error));
   }
@@ -92,12 +93,6 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
   const { plan, log, interrupts } = ctx;
   if (!plan.image) {
     // Away and home without an image: what is proved is the way home itself.
-    if (log.snapshot?.state.power === "Off") {
-      throw ApplicationFailure.nonRetryable(
-        `${plan.target.name} is off, so that a power cycle would prove nothing; power it on and start again.`,
-        "refused",
-      );
-    }
     log.enter("rebooting");
     log.untouched = false;
     await interrupts.during(null, () => shutDown(ctx, `${plan.action?.name}: power cycle`));
@@ -164,6 +159,15 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
   const snapshot = await central.keepSnapshot({ snapshot: captured.snapshot });
   log.snapshot = snapshot;
   return snapshot;
+}
+
+/** Refused before anything is asked of it: whoever powers it on meanwhile is not taken for a stranger. */
+function refuseCycleOfOff(plan: SessionPlan, snapshot: BootSnapshot): void {
+  if (!plan.action || plan.image || plan.adopted || snapshot.state.power === "On") return;
+  throw ApplicationFailure.nonRetryable(
+    `${plan.target.name} is off, so that a power cycle would prove nothing; power it on and start again.`,
+    "refused",
+  );
 }
 
 /** Where the capture fails, or is cut short, a lost session's snapshot still says what home is. */

@@ -2,7 +2,7 @@ import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workfl
 import type { Failure } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { central, patient, type SessionContext } from "./context.js";
-import { askToShutDown, settled, unseen } from "./departure.js";
+import { askToShutDown, look, settled, unseen } from "./departure.js";
 import { failureOf, type Logbook } from "./logbook.js";
 import { announcedSignal } from "./messages.js";
 
@@ -83,12 +83,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   log.enter("restoring");
   // One that was off is not asked to go before it is known whether anybody is there to obey.
   const where =
-    leg.running ??
-    (leg.unseenSince !== null && !toBeOn
-      ? await settled(ctx, snapshot)
-      : log.count(
-          await site("locateTarget", { plan, snapshot }, { summary: "Where is the target?", limitMs: 2 * MINUTE }),
-        ).where);
+    leg.running ?? (leg.unseenSince !== null && !toBeOn ? await settled(ctx, snapshot) : await look(ctx, snapshot));
   leg.running = null;
   let atHome = where === "home" || (where === "unknown" && leg.mayBeHome);
   if (!atHome && where !== "off") {

@@ -57,6 +57,16 @@ export const FOUND: Found[] = [
     name: "terminated while its target shuts down",
     was: "the session that brought the target home found its system still answering, which went off a moment later",
   },
+  {
+    seed: 4732,
+    name: "switched on after it was refused",
+    was: "a power cycle of a target that was off was refused after the capture, and its owner's power-on meanwhile taken for a stranger's",
+  },
+  {
+    seed: 7120,
+    name: "on, but not at once",
+    was: "a target that was off was told to go on and showed it late: its session saw it off, said so, and ended before it went on",
+  },
 ];
 
 /** Seeds that break a promise still: what is known of each. A fixed one moves up into the list above. */

@@ -31,7 +31,7 @@ export const MUTATIONS = [
     file: "src/boot/entries.ts",
     from: "    entry.boot = null;\n",
     to: "",
-    seed: 130,
+    seed: 132,
   },
   {
     promise: 5,

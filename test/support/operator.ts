@@ -61,9 +61,10 @@ export class Operator {
   }
 
   /** Serve and lab run, each machine's own system answers, and its target is applied. `host`: this one, as targets see it. */
-  static async start(lab: LabConfigInput, host = "127.0.0.1"): Promise<Operator> {
+  static async start(lab: LabConfigInput, host = "127.0.0.1", settings: NodeJS.ProcessEnv = {}): Promise<Operator> {
     const [api, plain, tls] = await Promise.all([freePort(), freePort(), freePort()]);
     const operator = new Operator({ api, plain, tls }, host);
+    Object.assign(operator.env, settings);
     try {
       const config = operator.write("lab.yaml", stringify(lab));
       await Promise.all([operator.startServe(), operator.startLab(config)]);

@@ -26,7 +26,7 @@ export async function verifyHome(
   const home =
     input.snapshot.state.power === "On"
       ? await waitForProof(deps, control, collected, note, { ...input, rebooted: lateOff || input.rebooted })
-      : { proved: true, strength: "off" as const, reason: null, checks: [] };
+      : await waitForSilence(deps, control, input);
   const provedAt = Date.now();
   const after = await control.readState();
   const { differences, added } = compareBootState(input.snapshot.state, after);
@@ -55,6 +55,29 @@ async function watchForLatePowerOff(
     await pause(2_000);
   }
   return false;
+}
+
+/** A BMC may say for a moment that a machine is off which is not. */
+const SILENCE_MS = 30_000;
+
+/**
+ * A target that was off is home when its BMC says that it is off and its own system says nothing. What goes on answering while the
+ * BMC stays by its word is somebody else at that address, or a BMC that lies for good: that is told, and stands in nobody's way.
+ */
+async function waitForSilence(
+  deps: Pick<SiteDeps, "askHome">,
+  control: TargetControl,
+  { plan }: Input,
+): Promise<Pick<HomeVerdict, "proved" | "strength" | "reason" | "checks">> {
+  const deadline = performance.now() + SILENCE_MS;
+  for (;;) {
+    const checks = await Promise.all(plan.target.home.map(deps.askHome));
+    const speaks = checks.find((answer) => answer.answered);
+    const over = speaks === undefined || performance.now() > deadline || (await control.power()) === "On";
+    const reason = speaks ? `${speaks.check} answers, although the BMC says that the target is off.` : null;
+    if (over) return { proved: true, strength: "off", reason, checks };
+    await pause(2_000);
+  }
 }
 
 /** Between the looks at the power of a target that does not answer yet: it may lose it on its way up. */

@@ -45,7 +45,8 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       const notes: string[] = [];
       // What home is was seen long ago: a BMC that cannot be asked now must not make anyone forget that the target is away.
       if (entry.snapshot && entry.snapshot.session !== plan.session) {
-        return { snapshot: entry.snapshot, notes, ...NOTHING_DONE };
+        // Told at once: what the lost session did to the power, the journal may have forgotten by the next call.
+        return { snapshot: entry.snapshot, notes, ...NOTHING_DONE, powerActions: notedIn(site, plan) ?? [] };
       }
       return await use(plan, async (control) => {
         const identity = await control.identify();

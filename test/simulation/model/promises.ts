@@ -11,6 +11,8 @@ import { LEASE_MS, type World } from "./world.js";
 const SLACK_MS = 3_000;
 /** A lease is granted by the hello and extended from the moment of the question; one look more may be under way. */
 const LOGINS_REFUSED = 4;
+/** What a proof may not see any more: the target was asked before the BMC was read, which answers late and with old readings. */
+const PROOF_MS = 60_000;
 /** As long as the product waits for Temporal's word before it goes on without. */
 const UNASKED_MS = 3_000;
 
@@ -28,8 +30,10 @@ interface Known {
   token: { token: string; bootId: string } | null;
   /** The arming whose nonce and token a second hello has revoked. */
   revokedArming: string | null;
+  forgedArming: string | null;
   blindLease: { bootId: string | null; until: number } | null;
-  leftByItselfAt: number;
+  /** When the last proof of home was given, whatever it said. */
+  provedAt: number;
   leftIn: string | null;
 }
 
@@ -66,8 +70,9 @@ export class Promises {
       refusedLogins: new Map(),
       token: null,
       revokedArming: null,
+      forgedArming: null,
       blindLease: null,
-      leftByItselfAt: Number.NEGATIVE_INFINITY,
+      provedAt: Number.POSITIVE_INFINITY,
       leftIn: null,
     });
   }
@@ -202,13 +207,16 @@ export class Promises {
   }
 
   forgedHello(machine: Machine): void {
+    this.of(machine).forgedArming = this.arming(machine);
     this.world.tell(`${machine.name}: somebody else says hello with its nonce`);
   }
 
   forgedAnswered(machine: Machine, status: number): void {
     if (status === 200) this.break(10, `A forged hello in the name of ${machine.name} was answered with a token.`);
     // 410 says that both are revoked, from now on.
-    if (status === 410) this.of(machine).revokedArming = this.arming(machine);
+    const known = this.of(machine);
+    // The answer takes its time: it speaks of the arming in which the hello was sent.
+    if (status === 410) known.revokedArming = known.forgedArming;
   }
 
   /** A session is asked for, and Temporal does not answer: what follows at once from that is no broken promise. */
@@ -255,11 +263,12 @@ export class Promises {
     const run = this.world.temporal.open(`maintenance/${machine.name}`);
     const known = this.of(machine);
     known.leftIn = run?.phase === "working" ? run.runId : null;
-    known.leftByItselfAt = elapsed();
   }
 
   /** 9: what leaves the process. */
-  answered(name: string, value: unknown): void {
+  answered(run: Execution, name: string, value: unknown): void {
+    const machine = this.world.machines.find((one) => run.id.endsWith(`/${one.name}`));
+    if (name === "verifyHome" && machine) this.of(machine).provedAt = elapsed();
     this.search(`the result of ${name}`, JSON.stringify(value ?? null));
   }
   failed(error: Error): void {
@@ -330,9 +339,8 @@ export class Promises {
     if (!record) return;
     const before = record.restore.before?.power === "On";
     const { override, medium } = machine.bmc;
-    const since = elapsed() - 10 * 60_000;
     // Whoever resets a target after its proof is not the session's business.
-    if (machine.strangerAt > since || known.leftByItselfAt > since) return;
+    if (machine.strangerAt > known.provedAt - PROOF_MS) return;
     if (override.enabled !== "Disabled")
       this.break(7, `${machine.name} counts as restored, and is armed: ${override.target}.`);
     if (medium !== null) this.break(7, `${machine.name} counts as restored, and has our medium in its drive.`);

@@ -339,7 +339,7 @@ class Call {
     within(context, () => activity(copy(this.input))).then(
       (value) => {
         if (!worker.life.alive) return;
-        world.promises.answered(this.name, value);
+        world.promises.answered(this.run, this.name, value);
         // The answer is lost on its way: the server knows only that the beats have stopped.
         if (!this.local && world.adversary.losesCompletion(this.name)) return;
         report(() => this.succeed(value));

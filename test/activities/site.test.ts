@@ -217,6 +217,26 @@ describe("the proof of home", () => {
     expect(proof.powerActions).toMatchObject([{ what: "On", why: "it lost its power on its way home" }]);
     expect(rig.asked).toEqual(["On"]);
   });
+
+  it("of a target that was off waits until its own system says nothing, whatever its BMC says", async () => {
+    const site = await newSite();
+    const plan = planOf();
+    await site.publish(plan);
+    const taken = snapshotOf(plan, []);
+    const snapshot = { ...taken, state: { ...taken.state, power: "Off" as const } };
+    await site.site.keepSnapshot(plan.target.name, plan.session, snapshot);
+    const rig = new Rig(site);
+    Object.assign(rig, { power: "Off", state: snapshot.state, home: strong("still here") });
+    setTimeout(() => rig.answers(SILENT), 500);
+    const proof = await rig.run("verifyHome", { plan, snapshot, rebooted: null, watchLateOffMs: 0 });
+    expect(proof.verdict).toMatchObject({ proved: true, strength: "off", reason: null, checks: [SILENT] });
+    expect(proof.waitedMs).toBeGreaterThanOrEqual(500);
+    rig.answers(strong("up again"));
+    rig.power = "On";
+    rig.state = { ...snapshot.state, power: "On" };
+    const other = await rig.run("verifyHome", { plan, snapshot, rebooted: null, watchLateOffMs: 0 });
+    expect(other.verdict.differences).toMatchObject([{ field: "power" }]);
+  });
 });
 
 describe("where a target is", () => {

@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync,
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { createServer, connect as tcpConnect } from "node:net";
 import { join } from "node:path";
+import { PitstopError } from "../domain/errors.js";
 import type { TemporalAddress } from "./connect.js";
 
 /**
@@ -44,8 +45,11 @@ export async function ensureDevServer(options: {
   const before = readNote(noteFile);
   const running = before && isOurs(before.pid, dir) ? before.pid : findOurs(dir);
   const listens = before ?? (running === null ? null : portsOf(running));
-  const port = listens?.port ?? (await freePort());
-  const uiPort = listens?.uiPort ?? (await freePort());
+  // The ports of last time, unless somebody else has taken one since.
+  const still = async (port: number | undefined) =>
+    port !== undefined && (running !== null || (await isFree(port))) ? port : await freePort();
+  const port = await still(listens?.port);
+  const uiPort = await still(listens?.uiPort);
   const note = (pid: number) => keepNote(noteFile, { pid, port, uiPort });
   // One that was only just started does not answer yet; a second one beside it would want the same ports and database.
   const ready = running !== null && (await until(() => answers(port), READY_MS).catch(() => false));
@@ -72,11 +76,14 @@ export async function ensureDevServer(options: {
     pid = child.pid ?? null;
     child.unref();
     await note(pid ?? 0);
-    await until(() => answers(port), READY_MS);
+    const ready = async () => (await answers(port)) || child?.exitCode !== null;
+    await until(ready, READY_MS).catch(() => false);
+    if (!(await answers(port))) throw didNotStart(dir, child?.exitCode ?? null);
   };
 
   if (pid === null) {
-    await start();
+    // One that ends at once may have met the last breath of the one before it, at its ports or its database.
+    await start().catch(() => start());
   } else {
     await note(pid);
     log("adopted the running Temporal dev server", { pid, port });
@@ -111,6 +118,12 @@ export async function ensureDevServer(options: {
       await note(0);
     },
   };
+}
+
+/** What its operator can do about a server that ended, or is there and says nothing. */
+function didNotStart(dir: string, exit: number | null): PitstopError {
+  const what = exit === null ? `did not answer within ${READY_MS / 1_000} s` : `ended with ${exit} as it started`;
+  return new PitstopError("unreachable", `The Temporal dev server ${what}; ${join(dir, "server.log")} says why.`);
 }
 
 /** A log that has grown for long begins anew at the next start; the one before is kept. */
@@ -197,6 +210,14 @@ async function until(condition: () => Promise<boolean>, withinMs: number): Promi
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return true;
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 /** A port of loopback that nobody listens on now. */

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -63,4 +65,26 @@ test("a server that is only just starting is waited for, and gets none beside it
   const second = await ensure();
   expect(second.pid()).toBe((await first).pid());
   expect(started()).toHaveLength(1);
+});
+
+test("ports that somebody else took in the meantime are not waited for", async () => {
+  const first = await ensure();
+  await first.stop();
+  const other = createServer().listen(note().port, "127.0.0.1");
+  try {
+    await once(other, "listening");
+    const second = await ensure();
+    expect(second.address).not.toBe(first.address);
+    expect(started()).toHaveLength(2);
+  } finally {
+    other.close();
+  }
+});
+
+test("a server that ends as it starts is tried once more, then told of in one sentence", async () => {
+  writeFileSync(join(dir, "program"), PROGRAM.replace("setTimeout(", "process.exit(3);\nsetTimeout("));
+  await expect(ensure()).rejects.toThrow(
+    `The Temporal dev server ended with 3 as it started; ${join(dir, "server.log")} says why.`,
+  );
+  expect(started()).toHaveLength(2);
 });

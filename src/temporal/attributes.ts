@@ -1,9 +1,11 @@
-import type { Connection } from "@temporalio/client";
+import { type Client, type Connection, isGrpcServiceError } from "@temporalio/client";
 import { SEARCH_ATTRIBUTES } from "../../workflows/attributes.js";
 import { messageOf, PitstopError } from "../domain/errors.js";
 
 /** temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD */
 const KEYWORD = 2;
+/** google.rpc.Code.INVALID_ARGUMENT, the answer to a query that names what is not registered. */
+const INVALID_ARGUMENT = 3;
 
 /**
  * Ensures that every search attribute is registered as a keyword, and proves it before anything polls: an unregistered
@@ -38,6 +40,21 @@ export async function ensureSearchAttributes(connection: Connection, namespace: 
 async function missing(connection: Connection, namespace: string): Promise<string[]> {
   const known = await connection.operatorService.listSearchAttributes({ namespace });
   return SEARCH_ATTRIBUTES.map((key) => key.name).filter((name) => known.customAttributes?.[name] !== KEYWORD);
+}
+
+/**
+ * Whether a query may name every search attribute. The operator service would say it as well, but the server leaves a connection
+ * to itself open at each of its calls: it is not for what is asked again and again.
+ */
+export async function knowsSearchAttributes(client: Client): Promise<boolean> {
+  try {
+    await client.workflow.count(SEARCH_ATTRIBUTES.map((key) => `${key.name} = 'none'`).join(" OR "));
+    return true;
+  } catch (error) {
+    const cause = error instanceof Error ? error.cause : undefined;
+    if ([error, cause].some((each) => isGrpcServiceError(each) && each.code === INVALID_ARGUMENT)) return false;
+    throw error;
+  }
 }
 
 /** Ensures that closed sessions stay readable for `days`; only for a server that is ours. */

@@ -2,7 +2,7 @@ import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from "@te
 import type { Fate, SessionFates } from "../domain/fates.js";
 import { sessionWorkflowId } from "../domain/ids.js";
 import type { SessionSummary } from "../domain/session.js";
-import { ensureSearchAttributes } from "./attributes.js";
+import { ensureSearchAttributes, knowsSearchAttributes } from "./attributes.js";
 import type { TemporalConnections } from "./connect.js";
 import { launchSession } from "./launch.js";
 
@@ -14,7 +14,7 @@ export function sessionFates({ client, connection, namespace }: TemporalConnecti
   return {
     async held() {
       // A server that lost its database has lost these as well, and without them no session can take a step.
-      await ensureSearchAttributes(connection, namespace);
+      if (!(await knowsSearchAttributes(client))) await ensureSearchAttributes(connection, namespace);
       const targets = new Set<string>();
       for await (const { workflowId } of client.workflow.list({ query: HELD, pageSize: 1000 })) {
         if (workflowId.startsWith(LOCK)) targets.add(workflowId.slice(LOCK.length));

@@ -42,6 +42,8 @@ export async function bringHome(ctx: SessionContext, snapshot: BootSnapshot): Pr
     log.ending = null;
     log.stranded = null;
     ctx.leg.unwatched = true;
+    // What was read of the power may have been a lie, and whoever came to look may have done more than Pitstop saw.
+    ctx.leg.verifiedOff = false;
   }
 }
 

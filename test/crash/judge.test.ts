@@ -41,6 +41,14 @@ describe("the judge of power", () => {
     expect(powerComplaints("On", powerLog(whole), [...told, action(7, "ForceOff (unanswered)")])).toEqual([]);
   });
 
+  it("takes an action for explained that the BMC took and forgot, and knows whose it was", () => {
+    const log = powerLog([...whole, ask(7), line(7, "power lost (Reset GracefulShutdown)")]);
+    expect(powerComplaints("On", log, [...told, action(7, "GracefulShutdown")])).toEqual([]);
+    expect(powerComplaints("On", log, told)).toEqual([
+      "No record explains the lost by Reset GracefulShutdown at 2026-01-01T00:00:07.500Z.",
+    ]);
+  });
+
   it("does not let one action explain two events", () => {
     const log = powerLog([...whole, line(7, "power kill (Reset ForceOff)"), line(8, "power start disk (Reset On)")]);
     expect(powerComplaints("On", log, told)).toHaveLength(2);

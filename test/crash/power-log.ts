@@ -27,6 +27,9 @@ export function powerLog(lines: string[]): PowerLog {
   return { events, accepted: lines.filter((line) => RESET.test(line)).length };
 }
 
+/** The lab's event where a Reset was accepted and nothing came of it. */
+const LOST = "lost";
+
 /** What each power action that is ours does to a machine that is not yet so, and where it is then. */
 const EFFECTS: Record<string, { event: string; power: "On" | "Off" | null }> = {
   On: { event: "start", power: "On" },
@@ -52,7 +55,8 @@ export function powerComplaints(before: "On" | "Off", log: PowerLog, actions: Po
   for (const event of log.events.filter(({ reset }) => reset !== null)) {
     const mine = (action: { at: string; what: string }) => action.what === event.reset && action.at <= event.at;
     // The newest that fits: an older one may have found the machine as it wanted it.
-    const found = left.findLastIndex((action) => mine(action) && EFFECTS[action.what]?.event === event.what);
+    const fits = (action: { what: string }) => event.what === LOST || EFFECTS[action.what]?.event === event.what;
+    const found = left.findLastIndex((action) => mine(action) && fits(action));
     if (found < 0) complaints.push(`No record explains the ${event.what} by Reset ${event.reset} at ${event.at}.`);
     else left.splice(found, 1);
   }

@@ -1,7 +1,7 @@
-/** A power event that reached the machine, or that the machine made by itself. */
+/** A power event that reached the machine, or that the machine made by itself; `lost`: a Reset that was accepted and forgotten. */
 export interface PowerEvent {
   at: string;
-  what: "start" | "kill" | "button" | "nmi" | "guest-off" | "guest-reset" | "start-failed";
+  what: "start" | "kill" | "button" | "nmi" | "guest-off" | "guest-reset" | "start-failed" | "lost";
   why: string;
   /** For `start`: what the machine was told to boot. */
   boot?: string;

@@ -86,8 +86,11 @@ export class PowerUnit {
     if (this.#queued >= MAX_QUEUED) throw refuse(503, "ServiceTemporarilyUnavailable", ["1"]);
     const on = this.#endsOn ?? this.isOn;
     if (!on && NEEDS_POWER.has(type)) throw refuse(409, "ResourceInStandby");
-    if (this.#faults.losesReset(type)) return;
     const why = `Reset ${type}`;
+    if (this.#faults.losesReset(type)) {
+      this.#journal.power("lost", why);
+      return;
+    }
     switch (type) {
       case "On":
       case "ForceOn":

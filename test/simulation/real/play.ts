@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../../src/domain/errors.js";
-import type { Phase } from "../../../src/domain/ids.js";
+import { type Phase, sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { SessionRecord } from "../../../src/domain/record.js";
 import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
@@ -117,9 +117,32 @@ class Player implements Played {
   }
 
   async #settled(session: string, entered: (phase: Phase) => void): Promise<SessionRecord> {
-    return await within(SETTLE_MS, `the session ${session} is neither home nor stranded`, () =>
-      this.phases.settled(session, entered),
+    const settled = () => this.phases.settled(session, entered);
+    return await within(SETTLE_MS, `the session ${session} is neither home nor stranded`, settled).catch(
+      async (error) => {
+        throw new Error(`${messageOf(error)}: ${await this.#whereItStands(session)}`);
+      },
     );
+  }
+
+  /** What a session that does not end is doing, in its own words and in Temporal's. */
+  async #whereItStands(session: string): Promise<string> {
+    const { temporal, client } = this.world;
+    const handle = temporal.workflow.getHandle(sessionWorkflowId(this.target.name));
+    const phase = await client.session(session).then((record) => record.phase, messageOf);
+    const pending = await handle.describe().then(
+      ({ runId, status, historyLength, raw }) => ({
+        run: runId === session ? "it" : runId,
+        status: status.name,
+        events: historyLength,
+        activities: raw.pendingActivities?.map(
+          (one) => `${one.activityType?.name} attempt ${one.attempt}, ${one.state}`,
+        ),
+        workflowTask: raw.pendingWorkflowTask?.attempt,
+      }),
+      messageOf,
+    );
+    return JSON.stringify({ phase, pending });
   }
 
   async #later(session: string, move: Move, over: AbortSignal): Promise<void> {
@@ -145,7 +168,10 @@ class Player implements Played {
         () => null,
         (error) => String((error as { code?: unknown }).code),
       );
-      if (code !== "unreachable" && code !== "internal") return;
+      if (code !== "unreachable" && code !== "internal") {
+        if (code !== null) this.#tell(`a person's word was refused: ${code}`);
+        return;
+      }
       await sleep(1_000);
     }
   }

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import proto from "@temporalio/proto";
 import { messageOf } from "../../../src/domain/errors.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { SessionRecord } from "../../../src/domain/record.js";
@@ -75,7 +76,19 @@ async function one(target: string): Promise<void> {
   }
   const { historyLength } = await world.temporal.workflow.getHandle(sessionWorkflowId(target), session).describe();
   longest = Math.max(longest, historyLength);
-  if (historyLength >= MAX_EVENTS) broken.push(`${session} has ${historyLength} events`);
+  if (historyLength >= MAX_EVENTS)
+    broken.push(`${session} has ${historyLength} events: ${await eventsOf(session, target)}`);
+}
+
+/** How often each type of event is in the session's history. */
+async function eventsOf(session: string, target: string): Promise<string> {
+  const { events } = await world.temporal.workflow.getHandle(sessionWorkflowId(target), session).fetchHistory();
+  const counts = new Map<string, number>();
+  for (const { eventType } of events ?? []) {
+    const type = proto.temporal.api.enums.v1.EventType[eventType ?? 0]?.replace("EVENT_TYPE_", "").toLowerCase() ?? "?";
+    counts.set(type, (counts.get(type) ?? 0) + 1);
+  }
+  return [...counts].map(([type, count]) => `${count} ${type}`).join(", ");
 }
 
 /** The record has its end a moment before the session gives the target free. */

@@ -15,3 +15,4 @@ export async function runWorker(options: { taskQueue: string; activities: Activi
 }
 
 export const ensureSearchAttributes = async (): Promise<void> => undefined;
+export const knowsSearchAttributes = async (): Promise<boolean> => true;

@@ -12,6 +12,8 @@ import type { TemporalAddress } from "./connect.js";
  */
 const POLL_RPS = 2000;
 const READY_MS = 30_000;
+/** How often a server that ends as it starts is started before its operator is told. */
+const FIRST_STARTS = 3;
 const WATCH_MS = 1_000;
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
 
@@ -48,8 +50,8 @@ export async function ensureDevServer(options: {
   // The ports of last time, unless somebody else has taken one since.
   const still = async (port: number | undefined) =>
     port !== undefined && (running !== null || (await isFree(port))) ? port : await freePort();
-  const port = await still(listens?.port);
-  const uiPort = await still(listens?.uiPort);
+  let port = await still(listens?.port);
+  let uiPort = await still(listens?.uiPort);
   const note = (pid: number) => keepNote(noteFile, { pid, port, uiPort });
   // One that was only just started does not answer yet; a second one beside it would want the same ports and database.
   const ready = running !== null && (await until(() => answers(port), READY_MS).catch(() => false));
@@ -78,12 +80,25 @@ export async function ensureDevServer(options: {
     await note(pid ?? 0);
     const ready = async () => (await answers(port)) || child?.exitCode !== null;
     await until(ready, READY_MS).catch(() => false);
-    if (!(await answers(port))) throw didNotStart(dir, child?.exitCode ?? null);
+    // What answers at the port of one that has ended is somebody else.
+    if (child.exitCode !== null || !(await answers(port))) throw didNotStart(dir, child.exitCode);
   };
 
   if (pid === null) {
-    // One that ends at once may have met the last breath of the one before it, at its ports or its database.
-    await start().catch(() => start());
+    // One that ends at once may have met the last breath of the one before it, at its ports or its database; or somebody
+    // else took a port between the look at it and the server's start.
+    for (let tries = 1; pid === null; tries++) {
+      try {
+        await start();
+      } catch (error) {
+        if (tries === FIRST_STARTS) throw error;
+        // One that never answered must not stay beside the next one, at the same database.
+        if (pid !== null && isOurs(pid, dir)) process.kill(pid, "SIGKILL");
+        pid = null;
+        port = await still(port);
+        uiPort = await still(uiPort);
+      }
+    }
   } else {
     await note(pid);
     log("adopted the running Temporal dev server", { pid, port });
@@ -123,7 +138,17 @@ export async function ensureDevServer(options: {
 /** What its operator can do about a server that ended, or is there and says nothing. */
 function didNotStart(dir: string, exit: number | null): PitstopError {
   const what = exit === null ? `did not answer within ${READY_MS / 1_000} s` : `ended with ${exit} as it started`;
-  return new PitstopError("unreachable", `The Temporal dev server ${what}; ${join(dir, "server.log")} says why.`);
+  return new PitstopError(
+    "unreachable",
+    `The Temporal dev server ${what}; ${join(dir, "server.log")} says why${lastLine(join(dir, "server.log"))}.`,
+  );
+}
+
+/** The end of a log, as the tail of a sentence. */
+function lastLine(file: string): string {
+  if (!existsSync(file)) return "";
+  const last = readFileSync(file, "utf8").trimEnd().split("\n").at(-1)?.slice(-500) ?? "";
+  return last === "" ? "" : `: ${last}`;
 }
 
 /** A log that has grown for long begins anew at the next start; the one before is kept. */

@@ -81,10 +81,11 @@ test("ports that somebody else took in the meantime are not waited for", async (
   }
 });
 
-test("a server that ends as it starts is tried once more, then told of in one sentence", async () => {
-  writeFileSync(join(dir, "program"), PROGRAM.replace("setTimeout(", "process.exit(3);\nsetTimeout("));
+test("a server that ends as it starts is tried twice more, then told of in one sentence", async () => {
+  const ends = 'console.error("no such database");\nprocess.exit(3);\nsetTimeout(';
+  writeFileSync(join(dir, "program"), PROGRAM.replace("setTimeout(", ends));
   await expect(ensure()).rejects.toThrow(
-    `The Temporal dev server ended with 3 as it started; ${join(dir, "server.log")} says why.`,
+    `The Temporal dev server ended with 3 as it started; ${join(dir, "server.log")} says why: no such database.`,
   );
-  expect(started()).toHaveLength(2);
+  expect(started()).toHaveLength(3);
 });

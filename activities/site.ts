@@ -55,6 +55,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
         refusePending(plan, state);
         const home = state.power === "On" ? await Promise.all(plan.target.home.map(deps.askHome)) : [];
         if (state.power === "On" && !home.some((answer) => answer.answered)) {
+          await refuseDoubtfulPower(control, plan);
           notes.push("No home check answered before departure, so the return cannot be compared with it.");
         }
         if (plan.target.control.some((c) => "redfish" in c && c.redfish.tls.insecure)) {
@@ -199,6 +200,18 @@ async function refusalOf(work: Promise<unknown>): Promise<PitstopError | null> {
     if (error instanceof PitstopError && error.code === "refused") return error;
     throw error;
   }
+}
+
+/**
+ * A target that is said to be on and of which nothing is heard is read once more: what it is brought back to is decided here.
+ * Until two readings agree (a machine on its way up or down, a reading that was wrong) the capture is tried again.
+ */
+async function refuseDoubtfulPower(control: TargetControl, plan: SessionPlan): Promise<void> {
+  if ((await control.power()) === "On") return;
+  throw new PitstopError(
+    "unreachable",
+    `The BMC of ${plan.target.name} said that it is on, and then that it is off: its power is changing, or was read wrong.`,
+  );
 }
 
 /** What somebody else left pending is theirs: it is refused, in one sentence, before anything is changed. */

@@ -251,6 +251,23 @@ describe("where a target is", () => {
   });
 });
 
+describe("the capture", () => {
+  it("of a target that is said to be on, and of which nothing is heard, waits until two readings agree", async () => {
+    const site = await newSite();
+    const rig = new Rig(site);
+    const plan = planOf();
+    rig.state = snapshotOf(plan, []).state;
+    rig.power = "Off";
+    await expect(rig.run("captureSnapshot", { plan })).rejects.toMatchObject({
+      code: "unreachable",
+      message: expect.stringContaining("said that it is on, and then that it is off"),
+    });
+    rig.power = "On";
+    const { snapshot } = await rig.run("captureSnapshot", { plan });
+    expect(snapshot.state.power).toBe("On");
+  });
+});
+
 describe("what a lost session saw", () => {
   it("is home without a look, outlives a session that ends untouched, and goes with one that came home", async () => {
     const site = await newSite();

@@ -35,6 +35,8 @@ process.exit(0);
 function asText({ events }) {
   const clean = (key, value) => {
     if (key === "activityTaskScheduledEventAttributes") return { ...value, input: undefined };
+    // Of a failure: where the recorder's files lay.
+    if (key === "stackTrace") return "";
     return key === "identity" || key === "workerInstanceKey" ? "recorder" : value;
   };
   const lines = events.map((event) => JSON.stringify(event, clean).replaceAll(hostname(), "recorder"));

@@ -42,7 +42,7 @@ const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as cons
 const Settings = z.object({
   /** Folder of all state. */
   PITSTOP_DATA: z.string().min(1).default(".pitstop"),
-  /** Operators' listener: console and REST. */
+  /** Operators' listener: REST. */
   PITSTOP_LISTEN: Listen.prefault("127.0.0.1:8480"),
   /** Targets' listener, plain HTTP: boot files only. */
   PITSTOP_SITE_LISTEN: Listen.prefault("0.0.0.0:8481"),

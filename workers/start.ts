@@ -16,7 +16,7 @@ const USAGE = `npm start [-- OPTIONS]
 
 Starts the operations server and a lab, takes a lab machine away and home once, and stays up.
 
-  --once             exit after that session: 0 when the target is home, else not 0
+  --once             exit after that session: 0 when its work is done and the target is home, else not 0
   --json FILE        write the session's record
   --action NAME      what to do there                 (default inventory)
   --machine KIND     bios, uefi or process            (default bios; process where QEMU is missing)

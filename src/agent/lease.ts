@@ -51,7 +51,7 @@ export class Leases {
     this.#extend(entry, this.#now());
   }
 
-  /** Looks after the entry's session every third of a lease from now on, until its boot is over. Called again, it does nothing. */
+  /** Looks after the entry's session every third of a lease, and at least once a minute, from now on, until its boot is over. Called again, it does nothing. */
   watch(entry: SiteEntry): void {
     if (this.#watches.has(entry.target)) return;
     const watch: Watch = { stop: new AbortController(), heardMs: this.#now(), lost: false, silentMs: 0 };

@@ -14,7 +14,7 @@ const MAX_NESTING = 64;
 
 /** Safe as a file's name: begins with a letter or digit. */
 const TaskId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/, "not a task's id");
-const WaitSeconds = z.coerce.number().min(0).max(60).default(0);
+const WaitSeconds = z.coerce.number().min(0).max(30).default(0);
 const NextQuery = z.object({ wait: WaitSeconds, running: TaskId.optional() });
 const LogQuery = z.object({ offset: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER) });
 

@@ -20,6 +20,7 @@ Exit codes:
   2  the request was wrong or was refused; nothing was changed by it
   3  stranded: a person must act on a target
   4  the server, or what it needs, cannot be reached
+  130  watching was stopped (Ctrl-C); the session goes on
 
 Settings: PITSTOP_URL and PITSTOP_TOKEN, or a pitstop.yaml; on the server's machine none are needed.`;
 

@@ -5,7 +5,7 @@ import { BootState, Difference, HomeAnswer } from "./snapshot.js";
 
 const FailureSchema = z.object({ code: z.string(), message: z.string() });
 
-/** The session record: what is kept of a session, by session id (DESIGN: section 6). Times are ISO 8601, UTC. */
+/** The session record: what is kept of a session, by session id. Times are ISO 8601, UTC. */
 export const SessionRecord = z.object({
   session: z.string(),
   workflowId: z.string(),

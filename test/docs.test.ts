@@ -30,6 +30,11 @@ describe("the documentation", () => {
     expect(named.filter(({ file, name }) => !read(file ?? "").includes(name ?? ""))).toEqual([]);
   });
 
+  it("names in reliability.md tests of each of the eleven promises", () => {
+    const rows = read("docs/reliability.md").matchAll(/^\| (\d+) [^|]+\| \[test\//gm);
+    expect([...rows].map(([, number]) => Number(number))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  });
+
   it("lists every setting, and none that there is not", () => {
     const settings = [...read("src/config.ts").matchAll(/^ {2}((?:PITSTOP|DATABASE)_[A-Z_]+):/gm)].map(
       ([, name]) => name,

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../../src/domain/errors.js";
-import { type Phase, sessionWorkflowId } from "../../../src/domain/ids.js";
+import type { Phase } from "../../../src/domain/ids.js";
 import type { SessionRecord } from "../../../src/domain/record.js";
 import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
 import { within } from "./bounds.js";
 import { Broken, perform } from "./deeds.js";
 import type { Phases } from "./phases.js";
-import { type Before, judge, lookBefore, watchCuts } from "./promises.js";
+import { type Before, judge, lookBefore, pendingOf, watchCuts } from "./promises.js";
 import type { Move, TargetSchedule } from "./schedule.js";
 import type { World } from "./world.js";
 
@@ -128,21 +128,8 @@ class Player implements Played {
   /** What a session that does not end is doing, in its own words and in Temporal's. */
   async #whereItStands(session: string): Promise<string> {
     const { temporal, client } = this.world;
-    const handle = temporal.workflow.getHandle(sessionWorkflowId(this.target.name));
     const phase = await client.session(session).then((record) => record.phase, messageOf);
-    const pending = await handle.describe().then(
-      ({ runId, status, historyLength, raw }) => ({
-        run: runId === session ? "it" : runId,
-        status: status.name,
-        events: historyLength,
-        activities: raw.pendingActivities?.map(
-          (one) => `${one.activityType?.name} attempt ${one.attempt}, ${one.state}`,
-        ),
-        workflowTask: raw.pendingWorkflowTask?.attempt,
-      }),
-      messageOf,
-    );
-    return JSON.stringify({ phase, pending });
+    return `${phase}; ${await pendingOf(temporal, this.target.name, session)}`;
   }
 
   async #later(session: string, move: Move, over: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Client } from "@temporalio/client";
 import { messageOf } from "../../../src/domain/errors.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { SessionRecord } from "../../../src/domain/record.js";
@@ -136,12 +137,31 @@ async function judgeMemory(world: World, target: string, records: SessionRecord[
   const runs: string[] = [];
   for await (const run of world.temporal.workflow.list({ query: `WorkflowId = "${sessionWorkflowId(target)}"` })) {
     runs.push(run.runId);
-    if (run.status.name !== "COMPLETED") broken.push(`Temporal has the session ${run.runId} as ${run.status.name}`);
+    if (run.status.name !== "COMPLETED") {
+      const pending = await pendingOf(world.temporal, target, run.runId);
+      broken.push(`Temporal has the session ${run.runId} as ${run.status.name}: ${pending}`);
+    }
   }
   if (JSON.stringify(runs.sort()) !== JSON.stringify(ids)) broken.push(`the sessions ${ids} are ${runs} to Temporal`);
   const open = world.journal().filter((name) => name.startsWith(`${target}.json`));
   if (open.length > 0) broken.push(`the site's journal still has ${open}`);
   return broken;
+}
+
+/** What a session is doing by Temporal's own word, which visibility may be behind. */
+export async function pendingOf(temporal: Client, target: string, session: string): Promise<string> {
+  const handle = temporal.workflow.getHandle(sessionWorkflowId(target));
+  const pending = await handle.describe().then(
+    ({ runId, status, historyLength, raw }) => ({
+      run: runId === session ? "it" : runId,
+      status: status.name,
+      events: historyLength,
+      activities: raw.pendingActivities?.map((one) => `${one.activityType?.name} attempt ${one.attempt}, ${one.state}`),
+      workflowTask: raw.pendingWorkflowTask?.attempt,
+    }),
+    messageOf,
+  );
+  return JSON.stringify(pending);
 }
 
 const overrideOf = (bmc: LabTarget["bmc"]): string => `${bmc.override.enabled} ${bmc.override.target}`;

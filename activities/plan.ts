@@ -33,7 +33,7 @@ export interface PlanInput {
 export async function planSession(catalogue: Catalogue, objects: ObjectStore, input: PlanInput): Promise<SessionPlan> {
   const request = parseRequest(input.request);
   const target = await mustHave(catalogue, "Target", request.target, "targets");
-  const adopted = (await catalogue.openSnapshot(target.name)) ?? keptOf(request);
+  const adopted = (await openSnapshotOf(catalogue, target.name, input.session)) ?? (await keptOf(catalogue, request));
   const base = {
     session: input.session,
     workflowId: input.workflowId,
@@ -97,9 +97,23 @@ async function planWork(
   };
 }
 
+/** The snapshot that a lost session left. What one left that had been proved home is of a day that is over, and is closed. */
+async function openSnapshotOf(catalogue: Catalogue, target: string, session: string): Promise<BootSnapshot | null> {
+  const open = await catalogue.openSnapshot(target);
+  if (!open || open.session === session || !(await catalogue.getRecord(open.session))?.endedAt) return open;
+  await catalogue.closeSnapshot(target, open.session);
+  return null;
+}
+
 /** What a site kept of the target, and of no other. */
-function keptOf({ target, kept, restoreOnly }: z.output<typeof SessionRequest>): BootSnapshot | null {
+async function keptOf(
+  catalogue: Catalogue,
+  { target, kept, restoreOnly }: z.output<typeof SessionRequest>,
+): Promise<BootSnapshot | null> {
   if (!kept) return null;
+  if ((await catalogue.getRecord(kept.session))?.endedAt) {
+    throw new PitstopError("conflict", `The session ${kept.session} of ${target} has ended; its snapshot is history.`);
+  }
   if (restoreOnly && kept.target === target) return kept;
   throw new PitstopError("invalid", `A kept boot snapshot is for restoreOnly, and of the same target; leave it out.`);
 }

@@ -39,7 +39,9 @@ export function catalogueReconciler(deps: {
     // Asked again after the fate: a session closes its snapshot before it ends.
     const still = await catalogue.openSnapshot(target);
     if (still?.session !== session) return;
-    if (fate.is === "lost") await starts.bringHome(target, session, null);
+    // One that was terminated when its target had been proved home, and only its site was still to be told.
+    const isHome = fate.is === "lost" && (await catalogue.getRecord(session))?.endedAt;
+    if (fate.is === "lost" && !isHome) await starts.bringHome(target, session, null);
     else {
       log("a session that has ended had left its boot snapshot open; it is closed", { target, session });
       await catalogue.closeSnapshot(target, session);
@@ -96,12 +98,15 @@ export function siteReconciler(deps: {
   return {
     async round() {
       const held = await fates.held();
-      for (const { target, session } of site.entries().filter((entry) => !held.has(entry.target))) {
+      for (const { target, session, snapshot } of site.entries().filter((entry) => !held.has(entry.target))) {
         await apart(log, target, async () => {
-          const fate = await fates.of(target, session);
+          // A session that ended before its first write leaves what it had adopted: whose that is decides.
+          const owner = snapshot?.session ?? session;
+          if (owner !== session && (await fates.of(target, session)).is === "running") return;
+          const fate = await fates.of(target, owner);
           const entry = site.entry(target);
           if (fate.is === "running" || entry?.session !== session) return;
-          if (fate.is === "lost" && entry.snapshot) await starts.bringHome(target, session, entry.snapshot);
+          if (fate.is === "lost" && entry.snapshot) await starts.bringHome(target, owner, entry.snapshot);
           else {
             log("the site forgets a session that is no more", { target, session, fate: fate.is });
             await site.close(target, session);

@@ -23,7 +23,7 @@ export const READS = {
   activity: [],
   control: ["identify", "readState", "power", "bootProgress", "usage"],
   journal: ["get", "all", "put"],
-  link: ["isAlive", "progress"],
+  link: ["isAlive", "isOver", "progress"],
   fates: ["held", "of"],
   catalogue: ["get", "list", "openSnapshot", "openSnapshots", "getRecord", "listRecords", "ping", "close"],
   objects: ["get", "has"],

@@ -201,6 +201,7 @@ function siteOf({ entries, cache, media, gateway, sources, url, bmcUrl, archiveF
     entries: () => entries.all(),
     keepSnapshot: (target, session, snapshot) => entries.keepSnapshot(target, session, snapshot),
     note: (target, session, action) => entries.note(target, session, action),
+    seenAtHome: (target, session) => entries.seenAtHome(target, session),
     async stage(plan, onProgress, signal) {
       refuseUnsealed(plan, bmcUrl);
       return await stageImage(plan, { cache, media, sources }, onProgress, signal);

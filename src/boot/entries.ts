@@ -26,14 +26,14 @@ export type MakeMedium = (entry: SiteEntry, boot: SiteBoot, minted: MintedNonce)
 
 export interface EntriesOptions {
   journal: Journal;
-  link: Pick<SessionLink, "isAlive">;
+  link: Pick<SessionLink, "isAlive" | "isOver">;
   now: Clock;
 }
 
 /** The life of a target's entry: opened, its snapshot kept, published as often as it is armed, withdrawn, closed. */
 export class Entries {
   readonly #journal: Journal;
-  readonly #link: Pick<SessionLink, "isAlive">;
+  readonly #link: Pick<SessionLink, "isAlive" | "isOver">;
   readonly #now: Clock;
 
   constructor(options: EntriesOptions) {
@@ -52,7 +52,8 @@ export class Entries {
 
   /**
    * Ensures an entry for the session. The entry of another session is taken over, with its snapshot, when that session
-   * is not alive any more: the snapshot is from before *its* first change, so it is still what home looks like. A late
+   * is not alive any more: the snapshot is from before *its* first change, so it is still what home looks like. Not so where the
+   * session that took it went through its own end and this site was not told: what was home on that day is history. A late
    * attempt of a session that has ended gets none: what it would open, nobody would close.
    */
   async open(plan: SessionPlan, runId: string): Promise<SiteEntry> {
@@ -66,12 +67,13 @@ export class Entries {
         { facts: { target, session: present.session } },
       );
     }
+    const kept = present && (await this.#lostSnapshotOf(present)) ? present : null;
     const entry: SiteEntry = {
       target,
       session: plan.session,
       runId,
       plan,
-      snapshot: present?.snapshot ?? null,
+      snapshot: kept?.snapshot ?? null,
       absoluteDeadline: plan.absoluteDeadline,
       boot: null,
       results: {},
@@ -79,7 +81,7 @@ export class Entries {
         ...{ outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0 },
         voided: present ? voidedBy(present) : [],
         // What a lost session did to the power since the snapshot, nobody else will tell.
-        powerActions: present?.ledger.powerActions ?? [],
+        powerActions: kept?.ledger.powerActions ?? [],
       },
     };
     if (!(await this.#link.isAlive(entry))) {
@@ -101,6 +103,13 @@ export class Entries {
     const kept = entry.snapshot;
     await this.#journal.save(entry);
     return kept;
+  }
+
+  async seenAtHome(target: string, session: string): Promise<void> {
+    const entry = this.#journal.get(target);
+    if (entry?.session !== session || entry.ledger.ownSystemSeenAt) return;
+    entry.ledger.ownSystemSeenAt = iso(this.#now());
+    await this.#journal.save(entry);
   }
 
   /** Noted before it is done, so that no death of this process makes the record forget it. */
@@ -160,6 +169,11 @@ export class Entries {
   /** Forgets the entry, snapshot and all. */
   async close(target: string, session: string): Promise<void> {
     if (this.#journal.get(target)?.session === session) await this.#journal.remove(target);
+  }
+
+  /** Whether what the entry has is a lost session's, or its own that had no snapshot yet. */
+  async #lostSnapshotOf({ target, session, snapshot }: SiteEntry): Promise<boolean> {
+    return !(await this.#link.isOver(target, snapshot?.session ?? session));
   }
 
   /** The same session again: its run may be another one (a reset), and its plan the one of that run. */

@@ -114,6 +114,8 @@ export interface SessionLink {
   rebooted(entry: SiteEntry, bootId: string, how: string): Promise<void>;
   /** Whether the session is open at Temporal: only then is the agent's lease extended (promise 4). Throws when Temporal cannot be asked. */
   isAlive(entry: SiteEntry): Promise<boolean>;
+  /** Whether the session went through its own end: its target is home, or was released. Throws when Temporal cannot be asked. */
+  isOver(target: string, session: string): Promise<boolean>;
   /** Live progress for people. Never waits, never throws. */
   progress(entry: SiteEntry, event: SiteProgress): void;
 }
@@ -129,6 +131,8 @@ export interface Site {
   open(plan: SessionPlan, runId: string): Promise<SiteEntry>;
   entry(target: string): SiteEntry | null;
   entries(): SiteEntry[];
+  /** Keeps, durably, that the target's own system answered while the target is away. */
+  seenAtHome(target: string, session: string): Promise<void>;
   /** Keeps what is about to be done to the power, durably; said again with the same moment and reason, it is what became of it. */
   note(target: string, session: string, action: PowerAction): Promise<void>;
   /** Get-or-create: returns the snapshot that is kept, fsynced, which may be an earlier one. */

@@ -75,6 +75,8 @@ export async function ensureDevServer(options: {
       // The server has its own by now. Kept here, each restart of a server that dies often would cost a file handle.
       closeSync(output);
     }
+    // One that cannot be spawned (no handle, no memory) is told here alone: unheard, it would end this process.
+    child.once("error", (error) => log("the Temporal dev server could not be spawned", { error: error.message }));
     pid = child.pid ?? null;
     child.unref();
     await note(pid ?? 0);

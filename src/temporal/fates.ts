@@ -1,4 +1,4 @@
-import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from "@temporalio/client";
+import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from "@temporalio/client";
 import type { Fate, SessionFates } from "../domain/fates.js";
 import { sessionWorkflowId } from "../domain/ids.js";
 import type { SessionSummary } from "../domain/session.js";
@@ -22,13 +22,7 @@ export function sessionFates({ client, connection, namespace }: TemporalConnecti
       return targets;
     },
 
-    async of(target, session) {
-      const newest = await describe(target);
-      if (newest?.first === session) return await fateOf(newest);
-      // Another session came after it, or there was a reset: the run whose id the session has says what became of it.
-      const first = await describe(target, session);
-      return first ? await fateOf(first) : { is: "lost", how: "is not known to the Temporal server any more" };
-    },
+    of: (target, session) => fateOf(client, target, session),
 
     async bringHome(target, kept) {
       try {
@@ -40,23 +34,38 @@ export function sessionFates({ client, connection, namespace }: TemporalConnecti
       }
     },
   };
+}
 
-  async function describe(target: string, runId?: string) {
-    try {
-      const handle = client.workflow.getHandle(sessionWorkflowId(target), runId);
-      const description = await handle.describe();
-      const first = description.raw.workflowExecutionInfo?.firstRunId ?? description.runId;
-      return { first, status: description.status.name, target, runId: description.runId };
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return null;
-      throw error;
-    }
-  }
+/** What became of a session, whichever run of it, or session after it, is the newest of its target. */
+export async function fateOf(client: Client, target: string, session: string): Promise<Fate> {
+  const newest = await describe(client, target);
+  if (newest?.first === session) return await fateOfRun(client, newest);
+  // Another session came after it, or there was a reset: the run whose id the session has says what became of it.
+  const first = await describe(client, target, session);
+  return first ? await fateOfRun(client, first) : { is: "lost", how: "is not known to the Temporal server any more" };
+}
 
-  async function fateOf(run: { status: string; target: string; runId: string }): Promise<Fate> {
-    if (run.status === "RUNNING") return { is: "running" };
-    if (run.status !== "COMPLETED") return { is: "lost", how: `was ended from outside (${run.status.toLowerCase()})` };
-    const handle = client.workflow.getHandle(sessionWorkflowId(run.target), run.runId);
-    return { is: "ended", summary: (await handle.result()) as SessionSummary };
+interface Run {
+  first: string;
+  status: string;
+  target: string;
+  runId: string;
+}
+
+async function describe(client: Client, target: string, runId?: string): Promise<Run | null> {
+  try {
+    const description = await client.workflow.getHandle(sessionWorkflowId(target), runId).describe();
+    const first = description.raw.workflowExecutionInfo?.firstRunId ?? description.runId;
+    return { first, status: description.status.name, target, runId: description.runId };
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return null;
+    throw error;
   }
+}
+
+async function fateOfRun(client: Client, run: Run): Promise<Fate> {
+  if (run.status === "RUNNING") return { is: "running" };
+  if (run.status !== "COMPLETED") return { is: "lost", how: `was ended from outside (${run.status.toLowerCase()})` };
+  const handle = client.workflow.getHandle(sessionWorkflowId(run.target), run.runId);
+  return { is: "ended", summary: (await handle.result()) as SessionSummary };
 }

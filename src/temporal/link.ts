@@ -3,6 +3,7 @@ import type { SessionLink, SiteEntry, SiteProgress } from "../boot/site.js";
 import { PitstopError } from "../domain/errors.js";
 import { sessionWorkflowId } from "../domain/ids.js";
 import type { DoneSignal, HelloSignal, RebootedSignal } from "../domain/session.js";
+import { fateOf } from "./fates.js";
 
 /** How a site tells its sessions what happened: by signals, each with its session, arming and boot. */
 export function temporalLink(client: Client, progress: (entry: SiteEntry, event: SiteProgress) => void): SessionLink {
@@ -40,6 +41,7 @@ export function temporalLink(client: Client, progress: (entry: SiteEntry, event:
       }),
     rebooted: (entry, bootId, how) => signal(entry, "rebooted", { ...of(entry, bootId), how }),
     isAlive: (entry) => isSessionOpen(client, entry.target, entry.session),
+    isOver: async (target, session) => (await fateOf(client, target, session)).is === "ended",
     progress,
   };
 }

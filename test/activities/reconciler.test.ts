@@ -173,6 +173,16 @@ describe("what the catalogue has of sessions that are no more", () => {
   });
 });
 
+describe("a session that was terminated when its target had been proved home", () => {
+  it("has its snapshot closed: that is of a day that is over", async () => {
+    kept.snapshots.set("t", snapshotOf("t", "s"));
+    kept.records.set("s", recordOf("t", "s", { endedAt: "2026-01-01T00:00:00Z", ending: "restored" }));
+    await central().round();
+    expect(fates.starts).toEqual([]);
+    expect(kept.snapshots.size).toBe(0);
+  });
+});
+
 describe("what a site's journal has of sessions that are no more", () => {
   const entries = new Map<string, SiteEntry>();
   const closed: string[] = [];
@@ -209,6 +219,18 @@ describe("what a site's journal has of sessions that are no more", () => {
     await siteReconciler({ site, fates, log }).round();
     expect(fates.starts).toEqual([]);
     expect(closed).toEqual(["e", "x"]);
+  });
+
+  it("a lost session's snapshot in the entry of one that ended untouched is brought home, not forgotten with it", async () => {
+    put("t", "untouched", snapshotOf("t", "lost"));
+    fates.known.set("untouched", { is: "ended", summary: {} as never });
+    await siteReconciler({ site, fates, log }).round();
+    expect(fates.starts).toEqual([{ target: "t", kept: snapshotOf("t", "lost") }]);
+    expect(closed).toEqual([]);
+    put("u", "alive", snapshotOf("u", "lost"));
+    fates.known.set("alive", { is: "running" });
+    await siteReconciler({ site, fates, log }).round();
+    expect(fates.starts.map(({ target }) => target)).toEqual(["t", "t"]);
   });
 
   it("an entry that another session took over meanwhile is its own business", async () => {

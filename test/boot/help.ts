@@ -28,8 +28,9 @@ export class RecordedLink implements SessionLink {
   readonly events: SiteProgress[] = [];
   looks = 0;
   alive: boolean | "unknown" = true;
-  /** Sessions that are not alive whatever `alive` says. */
+  /** Sessions that are not alive whatever `alive` says; and which of these went through their own end. */
   readonly ended = new Set<string>();
+  readonly over = new Set<string>();
   fail: "never" | "unreachable" | "gone" = "never";
 
   async hello(_entry: SiteEntry, request: HelloRequest): Promise<void> {
@@ -48,6 +49,9 @@ export class RecordedLink implements SessionLink {
     this.looks++;
     if (this.alive === "unknown") throw new PitstopError("unreachable", "Temporal cannot be asked.");
     return this.alive && !this.ended.has(entry.session);
+  }
+  async isOver(_target: string, session: string): Promise<boolean> {
+    return this.over.has(session);
   }
   progress(_entry: SiteEntry, event: SiteProgress): void {
     this.events.push(event);
@@ -224,6 +228,7 @@ interface PlanOptions {
   macs?: string[];
   mode?: "active" | "passive";
   leaseMs?: number;
+  homeMs?: number;
   deadline?: string;
   cmdline?: string[];
   grade?: "lan" | "sealed";
@@ -284,7 +289,7 @@ export function planOf(of: PlanOptions = {}): SessionPlan {
       bootAttempts: 2,
       workMs: 60_000,
       leaseMs: of.leaseMs ?? 300_000,
-      homeMs: 60_000,
+      homeMs: of.homeMs ?? 60_000,
     },
     absoluteDeadline: of.deadline ?? new Date(Date.now() + 3_600_000).toISOString(),
   });

@@ -55,6 +55,21 @@ function asFailure(error: unknown, name: string, context: Context, log: (message
   });
 }
 
+/**
+ * Aborts when somebody wants the work to stop, and only then. An activity's own signal also aborts where this attempt was
+ * given up (its heartbeats did not reach the server, its worker stops): the next attempt goes on with what this one began.
+ */
+export function askedToStop(): AbortSignal {
+  const context = Context.current();
+  const asked = new AbortController();
+  const look = () => {
+    if (context.cancellationDetails?.cancelRequested) asked.abort();
+  };
+  if (context.cancellationSignal.aborted) look();
+  else context.cancellationSignal.addEventListener("abort", look, { once: true });
+  return asked.signal;
+}
+
 /** The signal of the activity that runs now. */
 export const cancellation = (): AbortSignal => Context.current().cancellationSignal;
 

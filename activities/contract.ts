@@ -57,18 +57,19 @@ export interface SiteActivities {
   armTarget(input: { plan: SessionPlan; epoch: number; wasOff: boolean }): Promise<Effects>;
   /**
    * The target is off. `home`: its own system runs (graceful, with deadline and policy). `image`: the image runs; where
-   * it may have given way to the target's own system, that one is left alone, and `off` is false.
+   * it may have given way to the target's own system, that one is left alone, and `off` is false; `mute`: because nothing at all
+   * is heard of it.
    */
   ensureOff(input: {
     plan: SessionPlan;
     running: "home" | "image";
     /**
-     * So long ago it was powered on, armed, by a boot that made no contact so far; null where it is no such boot. Counted by the
-     * session alone: the site's clock may be another, and may have been set.
+     * So long nothing was heard of it: since it was powered on, armed, by a boot that made no contact so far, or since its image was
+     * found mute. Null where neither is so. Counted by the session alone: the site's clock may be another, and may have been set.
      */
     unseenMs: number | null;
     why: string;
-  }): Promise<Effects & { off: boolean; tookMs: number }>;
+  }): Promise<Effects & { off: boolean; mute?: boolean; tookMs: number }>;
   /** Where the target is now: off, in its own system, in the image, or somewhere that cannot be told. */
   locateTarget(input: { plan: SessionPlan; snapshot: BootSnapshot }): Promise<Effects & { where: Whereabouts }>;
   /** The target is on. With `epoch`: armed, read back while it was off, before the power-on. */

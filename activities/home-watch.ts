@@ -1,11 +1,13 @@
 import type { SessionLink, Site, SiteBoot, SiteEntry } from "../src/boot/site.js";
+import { messageOf } from "../src/domain/errors.js";
 import type { HomeAnswer } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
 
 /** How often the home of a target that is away is asked. */
 const EVERY_MS = 5_000;
-/** How often the session is told of the same boot: what it heard too early it hears again, and its history stays short. */
+/** When the session is told of the same boot again, at growing distances: what it heard too early it hears again, and its history stays short. */
 const AGAIN_MS = 60_000;
+const LAST_AGAIN_MS = 60 * 60_000;
 
 /**
  * Sees a target whose own system answers while it should boot or work in the image (promise 6): the override was
@@ -22,7 +24,7 @@ export function watchHomes(deps: {
 }): () => void {
   const { site, link, askHome, log } = deps;
   let busy = false;
-  const told = new WeakMap<SiteBoot, { bootId: string | null; at: number }>();
+  const told = new WeakMap<SiteBoot, { bootId: string | null; at: number; pauseMs: number }>();
 
   const look = async (entry: SiteEntry) => {
     const boot = entry.boot;
@@ -31,12 +33,19 @@ export function watchHomes(deps: {
     const home = answers.find((answer) => before.some((b) => isAnotherBoot(b, answer)));
     if (!home || boot === null || boot !== entry.boot || !isAway(entry)) return;
     // Before anyone is told: the session may not be reachable, and this must not be forgotten by then.
-    entry.ledger.ownSystemSeenAt ??= new Date().toISOString();
+    await site.seenAtHome(entry.target, entry.session).catch((error: unknown) => {
+      log("it could not be kept that a target's own system was seen", {
+        target: entry.target,
+        error: messageOf(error),
+      });
+    });
     const last = told.get(boot);
-    if (last?.bootId === home.bootId && performance.now() - last.at < (deps.againMs ?? AGAIN_MS)) return;
+    const again = last?.bootId === home.bootId ? last : null;
+    if (again && performance.now() - again.at < again.pauseMs) return;
     log("a target's own system answers while it should be away", { target: entry.target, check: home.check });
     await link.rebooted(entry, home.bootId ?? "", "its own system answers");
-    told.set(boot, { bootId: home.bootId, at: performance.now() });
+    const pauseMs = again ? Math.min(2 * again.pauseMs, LAST_AGAIN_MS) : (deps.againMs ?? AGAIN_MS);
+    told.set(boot, { bootId: home.bootId, at: performance.now(), pauseMs });
   };
 
   const timer = setInterval(() => {

@@ -5,15 +5,16 @@ import type { OffHow } from "../src/control/ensure.js";
 import { ensureOff, ensureOn } from "../src/control/ensure.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { InventoryReport } from "../src/domain/inventory.js";
-import type { PowerAction, SessionPlan, TaskResult } from "../src/domain/session.js";
+import type { PlannedTask, PowerAction, SessionPlan, TaskResult } from "../src/domain/session.js";
 import type { BootSnapshot, BootState, HomeAnswer } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
-import { cancellation, growing, pause } from "./activity.js";
+import { askedToStop, cancellation } from "./activity.js";
 import type { Effects, SiteActivities } from "./contract.js";
 import type { Controls } from "./controls.js";
+import { leaveImage } from "./leaving.js";
 import { verifyHome } from "./proof.js";
-import { diagnose, locate, mayBeHome } from "./whereabouts.js";
+import { diagnose, locate } from "./whereabouts.js";
 
 export interface SiteDeps {
   site: Site;
@@ -23,10 +24,6 @@ export interface SiteDeps {
 }
 
 const NOTHING_DONE: Effects = { powerActions: [], bmcRequests: { total: 0, powerPolls: 0 } };
-
-/** How long the agent may take to hear that its work is over, and then to turn the machine off, before it is forced. */
-const FINISH_HEARD_MS = 2_000;
-const FINISH_OFF_MS = 15_000;
 
 /** The activities of a site's queue. */
 export function siteActivities(deps: SiteDeps): SiteActivities {
@@ -53,9 +50,10 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
         if (entry.snapshot) return { snapshot: entry.snapshot, notes };
         const state = await control.readState();
         refusePending(plan, state);
-        const home = state.power === "On" ? await Promise.all(plan.target.home.map(deps.askHome)) : [];
-        if (state.power === "On" && !home.some((answer) => answer.answered)) {
-          await refuseDoubtfulPower(control, plan);
+        const answers = await Promise.all(plan.target.home.map(deps.askHome));
+        const home = state.power === "On" ? answers : [];
+        await refuseDoubtfulPower(control, plan, state, answers);
+        if (state.power === "On" && !answers.some((answer) => answer.answered)) {
           notes.push("No home check answered before departure, so the return cannot be compared with it.");
         }
         if (plan.target.control.some((c) => "redfish" in c && c.redfish.tls.insecure)) {
@@ -89,12 +87,13 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       use(plan, async (control, collected) => {
         await own(plan);
         const left =
-          running === "image" ? await leaveImage(deps, control, plan, unseenMs) : { forced: false, tookMs: 0 };
-        if (running === "image" && !left.forced) return { off: false, tookMs: 0 };
+          running === "image" ? await leaveImage(deps, control, plan, unseenMs) : { by: "asking" as const, tookMs: 0 };
+        if (left.by === "leaving") return { off: false, mute: left.mute, tookMs: 0 };
         const { graceful, then } = plan.target.shutdown;
-        const how: OffHow = left.forced
-          ? { mode: "force" }
-          : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
+        const how: OffHow =
+          left.by === "force"
+            ? { mode: "force" }
+            : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
         const done = await ensureOff(control, how, { why, signal: cancellation(), note: note(plan) });
         collected.powerActions.push(...done.actions);
         seenOff(site, plan);
@@ -120,9 +119,10 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     diagnoseBoot: ({ plan }) => use(plan, async (control) => ({ diagnosis: await diagnose(deps, control, plan) })),
 
     async offerTask({ plan, task }) {
+      refuseUnplannedDestruction(plan, task);
       await own(plan);
       const script = Buffer.from(await objects.get(task.scriptSha256)).toString("utf8");
-      const result = await site.offer(plan.target.name, plan.session, agentTask(plan, task, script), cancellation());
+      const result = await site.offer(plan.target.name, plan.session, agentTask(plan, task, script), askedToStop());
       return await checkReport(objects, plan, result);
     },
 
@@ -203,14 +203,37 @@ async function refusalOf(work: Promise<unknown>): Promise<PitstopError | null> {
 }
 
 /**
- * A target that is said to be on and of which nothing is heard is read once more: what it is brought back to is decided here.
- * Until two readings agree (a machine on its way up or down, a reading that was wrong) the capture is tried again.
+ * What the target is brought back to is decided here, so that its power is not taken from one reading alone: one that its own system
+ * contradicts, or a second reading, is tried again (a machine on its way up or down, a reading that was wrong).
  */
-async function refuseDoubtfulPower(control: TargetControl, plan: SessionPlan): Promise<void> {
-  if ((await control.power()) === "On") return;
+async function refuseDoubtfulPower(
+  control: TargetControl,
+  plan: SessionPlan,
+  { power }: BootState,
+  answers: HomeAnswer[],
+): Promise<void> {
+  const speaks = answers.find((answer) => answer.answered);
+  if (power === "On" && speaks) return;
+  const name = plan.target.name;
+  if (power === "Off" && speaks) {
+    throw new PitstopError(
+      "unreachable",
+      `The BMC of ${name} says that it is off, and ${speaks.check} answers: its power was read wrong, or that check reaches another machine. Correct the check, or start again.`,
+    );
+  }
+  if ((await control.power()) === power) return;
   throw new PitstopError(
     "unreachable",
-    `The BMC of ${plan.target.name} said that it is on, and then that it is off: its power is changing, or was read wrong.`,
+    `The BMC of ${name} said that it is ${power === "On" ? "on, and then that it is off" : "off, and then that it is on"}: its power is changing, or was read wrong.`,
+  );
+}
+
+/** The grade of the boot path and the owner's leave were asked for the action: what is supplied later is bound by that. */
+function refuseUnplannedDestruction(plan: SessionPlan, task: PlannedTask): void {
+  if (!task.destructive || plan.action?.destructive) return;
+  throw new PitstopError(
+    "refused",
+    `The task ${task.name} is destructive and the action ${plan.action?.name ?? "none"} is not; start an action that is.`,
   );
 }
 
@@ -256,32 +279,6 @@ function choiceOf(plan: SessionPlan, uri: string): BootChoice {
   if (plan.via === "virtual-media") return { via: "virtual-media" };
   if (plan.via === "pxe") return { via: "pxe" };
   throw new PitstopError("internal", "A session without a boot path was armed.");
-}
-
-/**
- * Whether the plug may be pulled: what runs is the image, and had its chance to end. An agent that takes the word is
- * there; a silent one may have given way to the target's own system, which is asked. `tookMs`: the machine's own time.
- */
-async function leaveImage(
-  deps: SiteDeps,
-  control: TargetControl,
-  plan: SessionPlan,
-  unseenMs: number | null,
-): Promise<{ forced: boolean; tookMs: number }> {
-  const taken = await deps.site.finish(plan.target.name, plan.session, "off", FINISH_HEARD_MS);
-  if (taken) return { forced: true, tookMs: await waitForOff(control) };
-  return { forced: !(await mayBeHome(deps, control, plan, unseenMs)), tookMs: 0 };
-}
-
-/** The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. */
-async function waitForOff(control: TargetControl): Promise<number> {
-  const startedAt = Date.now();
-  for (const ms of growing(50, 1_000)) {
-    const waitedMs = Date.now() - startedAt;
-    if ((await control.power()) === "Off" || waitedMs > FINISH_OFF_MS) return waitedMs;
-    await pause(ms);
-  }
-  return 0;
 }
 
 /** The finding of the task that makes the action's report must be that report. */

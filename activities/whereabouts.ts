@@ -22,26 +22,35 @@ export async function locate(
 }
 
 /**
- * Whether the target's own system may run where the image should, although the image's agent does not speak any more:
- * it answers, or the image has ended by itself (its boot was revoked, or its lease is over), or the image may never have
- * begun. A boot of which nothing was fetched may be its own system's on the way up, until that would have answered.
+ * What runs where the image should, although the image's agent does not speak any more. `home`: the target's own system answers,
+ * or was seen. `perhaps`: the image has ended by itself (its boot was revoked, or its lease is over). `mute`: nothing is heard; an
+ * image may have been reset, whatever it fetched and said before, and its own system may be on the way up, until that would have
+ * answered. `image`: it would have; or the target is off.
+ *
+ * `muteMs`: for how long nothing was heard.
  */
-export async function mayBeHome(
+export async function whatRuns(
   deps: Pick<SiteDeps, "site" | "askHome">,
   control: TargetControl,
   plan: SessionPlan,
-  unseenMs: number | null,
-): Promise<boolean> {
-  if ((await control.power()) === "Off") return false;
+  muteMs: number,
+  unseen: boolean,
+): Promise<"home" | "perhaps" | "mute" | "image"> {
+  if ((await control.power()) === "Off") return "image";
   const entry = deps.site.entry(plan.target.name);
-  if (entry?.ledger.ownSystemSeenAt) return true;
-  const boot = entry?.boot ?? null;
-  const unseen = unseenMs !== null && !boot?.helloAt && !boot?.initrdFetchedAt;
-  if (!unseen && hasEnded(entry)) return true;
+  if (entry?.ledger.ownSystemSeenAt) return "home";
   const before = entry?.snapshot?.home ?? [];
   const answers = await Promise.all(plan.target.home.map(deps.askHome));
-  if (answers.some((answer) => speaksForHome(answer, before))) return true;
-  return unseen && mayYetAnswer(plan, entry?.snapshot ?? null, unseenMs);
+  if (answers.some((answer) => speaksForHome(answer, before))) return "home";
+  if (!unseen && hasEnded(entry)) return "perhaps";
+  return mayYetAnswer(plan, entry?.snapshot ?? null, Math.min(muteMs, sinceLeaseMs(entry))) ? "mute" : "image";
+}
+
+/** How long ago the lease of an image that spoke ended, which then reset its machine; without end where it holds, or never spoke. */
+function sinceLeaseMs(entry: SiteEntry | null): number {
+  const until = entry?.boot?.helloAt ? entry.ledger.leaseUntil : null;
+  const ms = until === null || until === undefined ? 0 : Date.now() - Date.parse(until);
+  return ms > 0 ? ms : Number.POSITIVE_INFINITY;
 }
 
 /** Whether the image of the entry's boot has ended by itself. One that never said hello, in an arming that still stands, has not. */

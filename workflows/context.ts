@@ -103,6 +103,14 @@ export function siteCalls(plan: SessionPlan, log: Logbook): AtSite {
   }) as AtSite;
 }
 
+/**
+ * What has passed since then is nobody's work: an approval that was waited for, an image that was fetched from afar. Without this
+ * it would eat the time after which an image goes home in the midst of its work.
+ */
+export function notCounted(plan: SessionPlan, sinceMs: number): void {
+  plan.absoluteDeadline = new Date(Date.parse(plan.absoluteDeadline) + Date.now() - sinceMs).toISOString();
+}
+
 /** The work was cut short. */
 export class Interrupted extends Error {
   constructor(readonly by: Interrupt) {
@@ -195,7 +203,10 @@ export interface Leg {
    * the first verified power-off, from the power-on that brings it home, and where it left the image by itself.
    */
   mayBeHome: boolean;
-  /** When it was powered on, armed, in milliseconds since 1970, by a boot of which nothing was heard yet; else null. */
+  /**
+   * Since when nothing is heard, in milliseconds since 1970: since it was powered on, armed, by a boot that made no contact yet,
+   * or since its image was found mute, which may have given way to its own system. Else null.
+   */
   unseenSince: number | null;
   /** Known from the last step; null: only a look tells. */
   running: "off" | "image" | null;

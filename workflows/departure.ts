@@ -2,7 +2,7 @@ import { ApplicationFailure, condition, sleep } from "@temporalio/workflow";
 import type { Whereabouts } from "../activities/contract.js";
 import type { HelloSignal } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
-import { type SessionContext, stopIfCutShort } from "./context.js";
+import { notCounted, type SessionContext, stopIfCutShort } from "./context.js";
 
 const MINUTE = 60_000;
 /** How long after it was told to go on a machine that was off is still watched for: a BMC may obey late. */
@@ -21,11 +21,13 @@ const LATE_POWER_ON_MS = 30_000;
 export async function depart(ctx: SessionContext): Promise<void> {
   const { plan, log, site, leg } = ctx;
   log.enter("staging");
+  const since = Date.now();
   await site(
     "stageImage",
     { plan },
     { summary: `Stage ${plan.image?.name} at ${plan.target.site}`, limitMs: 60 * MINUTE },
   );
+  notCounted(plan, since);
   for (let attempt = 1; ; attempt++) {
     const hello = await bootImage(ctx, attempt);
     if (hello) return;
@@ -34,8 +36,6 @@ export async function depart(ctx: SessionContext): Promise<void> {
     );
     log.diagnoses.push(diagnosis);
     leg.running = null;
-    // What fetched the whole image is that image, and no system of the owner's.
-    if (diagnosis.initrdFetched) leg.unseenSince = null;
     if (attempt >= plan.limits.bootAttempts) {
       throw ApplicationFailure.nonRetryable(
         `The image made no contact in ${attempt} boot${attempt === 1 ? "" : "s"}: ${diagnosis.summary}`,
@@ -129,11 +129,12 @@ export async function shutDown(ctx: SessionContext, why: string): Promise<void> 
       await site(
         "ensureOff",
         { plan, running: "image", unseenMs: unseen(leg), why },
-        { summary: "Power off", limitMs: 5 * MINUTE },
+        { summary: "Power off", limitMs: plan.limits.homeMs + 5 * MINUTE },
       ),
     );
     log.spentByMachine(off.tookMs);
     leg.mayBeHome = !off.off;
+    if (off.mute) leg.unseenSince = Date.now();
   }
   if (leg.mayBeHome) await askToShutDown(ctx, why);
   leg.unseenSince = null;

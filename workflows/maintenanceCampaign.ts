@@ -79,7 +79,9 @@ async function runOne(
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       if (plan.onBusy === "skip") return null;
       if (plan.onBusy === "wait") {
-        await patient.awaitFreeTarget({ target });
+        const failure = await patient.awaitFreeTarget({ target }).then(() => null, failureOf);
+        // The other targets are no business of one that a person has to look at.
+        if (failure) return notStarted(target, "busy", `${target} did not become free: ${failure.message}`);
         continue;
       }
       return notStarted(

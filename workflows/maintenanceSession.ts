@@ -3,7 +3,7 @@ import { sessionWorkflowId } from "../src/domain/ids.js";
 import type { Failure, SessionPlan, SessionRequest, SessionSummary } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { ACTION, CAMPAIGN, SITE, TARGET } from "./attributes.js";
-import { central, Interrupted, Interrupts, patient, type SessionContext, siteCalls } from "./context.js";
+import { central, Interrupted, Interrupts, notCounted, patient, type SessionContext, siteCalls } from "./context.js";
 import { bootImage, depart, shutDown } from "./departure.js";
 import { failureOf, Logbook } from "./logbook.js";
 import { listen } from "./messages.js";
@@ -43,6 +43,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     session,
     epoch: () => leg.epoch,
     status: () => log.status(),
+    isDestructive: () => log.plan?.action?.destructive === true,
     interrupt: (cause) => interrupts.raise(cause),
   });
 
@@ -66,7 +67,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     // A target that a lost session left away is brought home whoever approves of what.
     if (!plan.adopted) await interrupts.during(null, () => waitForApproval(ctx));
     snapshot = await interrupts.during(null, () => capture(ctx)).catch((error) => keptInstead(ctx, error));
-    refuseCycleOfOff(plan, snapshot);
+    refuseCycleOfOff(plan, snapshot, session);
   } catch (error) {
     return await CancellationScope.nonCancellable(() => endUntouched(ctx, error));
   }
@@ -137,8 +138,7 @@ async function waitForApproval({ plan, log, mail }: SessionContext): Promise<voi
   await central.recordSession({ record: log.record() });
   const since = Date.now();
   await condition(() => mail.approvedBy !== null);
-  // The wait is nobody's work: without this it would eat the time after which an image goes home in the midst of it.
-  plan.absoluteDeadline = new Date(Date.parse(plan.absoluteDeadline) + Date.now() - since).toISOString();
+  notCounted(plan, since);
   log.notes.push(`Approved by ${mail.approvedBy}.`);
 }
 
@@ -162,8 +162,9 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
 }
 
 /** Refused before anything is asked of it: whoever powers it on meanwhile is not taken for a stranger. */
-function refuseCycleOfOff(plan: SessionPlan, snapshot: BootSnapshot): void {
-  if (!plan.action || plan.image || plan.adopted || snapshot.state.power === "On") return;
+function refuseCycleOfOff(plan: SessionPlan, snapshot: BootSnapshot, session: string): void {
+  // A lost session's target is brought home first: a site may know of one of which the catalogue told nothing.
+  if (!plan.action || plan.image || snapshot.session !== session || snapshot.state.power === "On") return;
   throw ApplicationFailure.nonRetryable(
     `${plan.target.name} is off, so that a power cycle would prove nothing; power it on and start again.`,
     "refused",

@@ -54,6 +54,8 @@ export interface Listener {
   session: string;
   epoch(): number;
   status(): SessionStatus;
+  /** Whether the action may write to the target's devices: its boot path and its owner's leave were asked for that. */
+  isDestructive(): boolean;
   /** Called for each interrupt, so that the main line can stop what it is doing. */
   interrupt(cause: Interrupt): void;
 }
@@ -122,6 +124,11 @@ export function listen(to: Listener): Mailbox {
         "the task is not one that was planned; supply it by pitstop session supply",
       );
       only(to.status().phase === "working", "take a task", "it is not working in the image");
+      only(
+        supplied.task?.destructive !== true || to.isDestructive(),
+        "take a task that unlocks devices",
+        "its action is not destructive; start one that is",
+      );
       only(mail.supplied.length < MAX_SUPPLIED, "take a task", `it was given ${MAX_SUPPLIED} tasks already`);
     },
   });

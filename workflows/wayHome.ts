@@ -64,8 +64,8 @@ async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Fai
 }
 
 /**
- * A boot of which nothing was ever heard was left alone, because it might have been the target's own system on its way up. It
- * had the time for that now: what still says nothing hangs, and the next attempt may turn it off.
+ * A boot of which nothing was ever heard, or is heard any more, was left alone, because it might have been the target's own system
+ * on its way up. It had the time for that now: what still says nothing hangs, and the next attempt may turn it off.
  */
 function mayHang({ leg }: SessionContext): boolean {
   if (leg.unseenSince === null) return false;
@@ -92,10 +92,11 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
     const off = await site(
       "ensureOff",
       { plan, running: "image", unseenMs: unseen(leg), why: "leave the image" },
-      { summary: "Leave the image", limitMs: 5 * MINUTE },
+      { summary: "Leave the image", limitMs: plan.limits.homeMs + 5 * MINUTE },
     );
     log.spentByMachine(log.count(off).tookMs);
     atHome = !off.off;
+    if (off.mute) leg.unseenSince = Date.now();
   }
   if (atHome && !toBeOn) {
     // A target that was off was started by a stranger, or by an override that did not hold: kindly off again.

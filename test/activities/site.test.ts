@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { MockActivityEnvironment } from "@temporalio/testing";
 import { describe, expect, it, vi } from "vitest";
 import type { SiteActivities } from "../../activities/contract.js";
@@ -107,19 +109,40 @@ describe("leaving the image", () => {
   const leave = (rig: Rig, plan: SessionPlan) =>
     rig.run("ensureOff", { plan, running: "image", unseenMs: null, why: "test" });
 
-  it("pulls the plug on an image whose agent is silent", async () => {
-    const { rig, plan } = await inImage();
+  it("pulls the plug on an image that is mute for as long as its own system may take to come up", async () => {
+    const { rig, plan } = await inImage(WEAK, { homeMs: 4_000 });
+    const startedAt = performance.now();
     expect(await leave(rig, plan)).toMatchObject({ off: true });
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(4_000);
     expect(rig.asked).toEqual(["ForceOff"]);
   });
 
-  it("pulls the plug on an image that never spoke", async () => {
+  it("leaves alone what it found mute when its own system comes up: the image was reset", async () => {
+    const { rig, plan } = await inImage(strong("a"), { homeMs: 30_000 });
+    setTimeout(() => rig.answers(strong("b")), 3_000);
+    expect(await leave(rig, plan)).toMatchObject({ off: false, mute: false });
+    expect(rig.asked).toEqual([]);
+  });
+
+  it("leaves to the session what was mute until its lease ended, and pulls the plug when that has waited", async () => {
+    const { site, rig, plan } = await inImage(WEAK, { leaseMs: 3_000, homeMs: 8_000 });
+    site.link.alive = false;
+    expect(await leave(rig, plan)).toMatchObject({ off: false, mute: true });
+    const again = (unseenMs: number) => rig.run("ensureOff", { plan, running: "image", unseenMs, why: "test" });
+    // By the session's count it is late, by the end of the lease it is not: the image may only just have gone home.
+    expect(await again(9_000)).toMatchObject({ off: false });
+    await later(8_000);
+    expect(await again(9_000)).toMatchObject({ off: true });
+    expect(rig.asked).toEqual(["ForceOff"]);
+  });
+
+  it("pulls no plug on what never spoke, where its own system answered nobody before either", async () => {
     const site = await newSite();
     const rig = new Rig(site);
-    const plan = planOf();
+    const plan = planOf({ homeMs: 2_000 });
     await site.publish(plan);
-    expect(await leave(rig, plan)).toMatchObject({ off: true });
-    expect(rig.asked).toEqual(["ForceOff"]);
+    expect(await leave(rig, plan)).toMatchObject({ off: false, mute: true });
+    expect(rig.asked).toEqual([]);
   });
 
   it.each([
@@ -190,9 +213,10 @@ describe("leaving a boot of which nothing was heard", () => {
     expect(await leave(rig, plan, plan.limits.homeMs + 1_000)).toMatchObject({ off: false });
   });
 
-  it("pulls the plug at once when the whole image was fetched: that is no system of the owner's", async () => {
+  it("is no surer of an image that was fetched to its end: it may have been reset since, and a medium read by anybody", async () => {
     const { rig, plan } = await armed([strong("a")], true);
-    expect(await leave(rig, plan, 1_000)).toMatchObject({ off: true });
+    expect(await leave(rig, plan, 1_000)).toMatchObject({ off: false });
+    expect(await leave(rig, plan, plan.limits.homeMs + 1_000)).toMatchObject({ off: true });
   });
 
   it("knows what it waits for after the boot was withdrawn, too", async () => {
@@ -268,7 +292,47 @@ describe("the capture", () => {
   });
 });
 
+describe("the capture of a target that is said to be off", () => {
+  const captured = async (home: HomeAnswer, power: PowerState) => {
+    const rig = new Rig(await newSite());
+    const plan = planOf();
+    const { state } = snapshotOf(plan, []);
+    Object.assign(rig, { state: { ...state, power: "Off" }, power, home });
+    return await rig.run("captureSnapshot", { plan });
+  };
+
+  it("is refused while its own system answers, or a second reading says otherwise", async () => {
+    await expect(captured(strong("a"), "Off")).rejects.toMatchObject({
+      code: "unreachable",
+      message: expect.stringContaining("says that it is off, and tcp 127.0.0.1:1 answers"),
+    });
+    await expect(captured(SILENT, "On")).rejects.toMatchObject({ code: "unreachable" });
+    expect((await captured(SILENT, "Off")).snapshot).toMatchObject({ state: { power: "Off" }, home: [] });
+  });
+});
+
+describe("a task that was supplied", () => {
+  it("is not destructive where its action is not: boot path and owner were not asked for that", async () => {
+    const { rig, plan } = await inImage();
+    const task = { id: "s1", name: "wipe", scriptSha256: "", timeoutMs: 1, destructive: true, devices: ["/dev/sda"] };
+    await expect(rig.run("offerTask", { plan, task })).rejects.toMatchObject({ code: "refused" });
+  });
+});
+
 describe("what a lost session saw", () => {
+  it("is not what a session saw that went through its own end while the site was away", async () => {
+    const site = await newSite();
+    const rig = new Rig(site);
+    const old = planOf({ session: "old" });
+    await site.site.open(old, "old");
+    await site.site.keepSnapshot("r1-n07", "old", snapshotOf(old, [WEAK]));
+    site.link.ended.add("old");
+    site.link.over.add("old");
+    const plan = planOf();
+    Object.assign(rig, { state: snapshotOf(plan, []).state, home: WEAK });
+    expect((await rig.run("captureSnapshot", { plan })).snapshot.session).toBe(plan.session);
+  });
+
   it("is home without a look, outlives a session that ends untouched, and goes with one that came home", async () => {
     const site = await newSite();
     const rig = new Rig(site);
@@ -303,7 +367,7 @@ describe("what a lost session saw", () => {
   });
 
   it("tells what a lost attempt did to the power, and what a lost session did before it", async () => {
-    const { site, rig, plan, snapshot } = await inImage();
+    const { site, rig, plan, snapshot } = await inImage(WEAK, { homeMs: 2_000 });
     const off = () => rig.run("ensureOff", { plan, running: "image", unseenMs: null, why: "leave the image" });
     rig.answers(SILENT);
     await off();
@@ -364,11 +428,18 @@ describe("a target seen in its own system while away", () => {
     try {
       rig.home = strong("b");
       await expect.poll(told).toEqual(["b"]);
+      // Kept as well: a site that dies now must not take it for a mute image.
+      expect(JSON.parse(readFileSync(join(site.folder, "site", "journal", "r1-n07.json"), "utf8"))).toMatchObject({
+        ledger: { ownSystemSeenAt: expect.any(String) },
+      });
       await later(200);
       expect(told()).toEqual(["b"]);
       rig.home = strong("c");
       await expect.poll(told).toEqual(["b", "c"]);
       await expect.poll(told, { timeout: 3_000 }).toEqual(["b", "c", "c"]);
+      // At growing distances: a history has its end.
+      await later(1_200);
+      expect(told()).toEqual(["b", "c", "c"]);
     } finally {
       stop();
     }

@@ -719,6 +719,10 @@ describe("a session's story", () => {
     world.planOverrides = { action: action && { ...action, interactive: true } };
     const handle = await start();
     await reach("working");
+    const destructive = { ...task("s-wipe"), destructive: true, devices: ["/dev/sda"] };
+    await expect(
+      handle.executeUpdate("supplyTask", { args: [{ by: "prog", task: destructive, last: false }] }),
+    ).rejects.toMatchObject({ cause: { message: expect.stringContaining("its action is not destructive") } });
     await handle.executeUpdate("supplyTask", { args: [{ by: "prog", task: task("s-more"), last: false }] });
     await handle.executeUpdate("supplyTask", { args: [{ by: "prog", task: null, last: true }] });
     expect(await handle.result()).toMatchObject({ outcome: "succeeded" });

@@ -138,7 +138,13 @@ export class AgentGateway {
   /** Keeps the first result of an id, durably, before it is acknowledged; another one is taken as a repetition. */
   async result({ entry, secrets }: Caller, task: string, request: ResultRequest): Promise<void> {
     const name = this.#nameOf(entry, task);
-    if (Object.hasOwn(entry.results, task)) return;
+    const known = Object.hasOwn(entry.results, task) ? entry.results[task] : undefined;
+    if (known) {
+      // The first time the disk may have been full: then it was neither kept nor told.
+      await this.#options.sessions.save(entry);
+      this.#desk.resulted(entry, known);
+      return;
+    }
     const key = `${entry.target}/${entry.session}/${task}`;
     const keeping = this.#keeping.get(key) ?? this.#keep(entry, { id: task, name }, masked(request, secrets), secrets);
     this.#keeping.set(key, keeping);

@@ -77,7 +77,9 @@ export class Leases {
   secondsLeft(entry: SiteEntry): number {
     const until = entry.ledger.leaseUntil === null ? 0 : Date.parse(entry.ledger.leaseUntil);
     const end = Math.min(until, Date.parse(entry.absoluteDeadline));
-    return Math.max(0, Math.floor((end - this.#now()) / 1000));
+    // A clock that was set back makes no lease longer than it ever is.
+    const leftMs = Math.min(end - this.#now(), entry.plan.limits.leaseMs);
+    return Math.max(0, Math.floor(leftMs / 1000));
   }
 
   end(target: string): void {

@@ -2,7 +2,7 @@ import { open, realpath, stat } from "node:fs/promises";
 import { resolve, sep } from "node:path";
 import { execa } from "execa";
 import type { CredentialRef } from "../domain/basics.js";
-import { PitstopError } from "../domain/errors.js";
+import { fileErrorCode, PitstopError } from "../domain/errors.js";
 
 export interface Account {
   user: string;
@@ -63,9 +63,9 @@ async function fromFile(path: string, root: string): Promise<string> {
   try {
     realRoot = await realpath(root);
     real = await realpath(resolve(root, path));
-  } catch {
+  } catch (error) {
     throw new PitstopError(
-      "invalid",
+      fileErrorCode(error),
       `The credential file ${path} is not in ${root}; create it with user:password in it.`,
     );
   }
@@ -75,9 +75,9 @@ async function fromFile(path: string, root: string): Promise<string> {
   }
   try {
     return await firstBytes(real);
-  } catch {
+  } catch (error) {
     throw new PitstopError(
-      "invalid",
+      fileErrorCode(error),
       `The credential file ${path} cannot be read; make it a file that this user may read.`,
     );
   }
@@ -115,7 +115,8 @@ async function fromExec(argv: string[], timeoutMs: number): Promise<string> {
         ? "could not be run"
         : `ended with exit code ${result.exitCode}`;
   throw new PitstopError(
-    "invalid",
+    // A vault that is slow, or a host without a handle or a process to spare, may do better in a moment.
+    result.timedOut ? "unreachable" : how === "could not be run" ? fileErrorCode(result) : "invalid",
     `The credential program ${program} ${how}; run it by hand as this user and correct it.`,
   );
 }

@@ -3,7 +3,7 @@ import { isAbsolute, resolve } from "node:path";
 import { TLSSocket } from "node:tls";
 import { buildConnector } from "undici";
 import type { TlsTrust } from "../domain/basics.js";
-import { messageOf, PitstopError } from "../domain/errors.js";
+import { fileErrorCode, messageOf, PitstopError } from "../domain/errors.js";
 
 /** How a server's certificate is verified, with the CA's bytes at hand. A pinned fingerprint decides alone. */
 export type Trust =
@@ -20,7 +20,10 @@ export async function readTrust(trust: TlsTrust, root: string): Promise<Trust> {
     try {
       return { by: "ca", pem: await readFile(path, "utf8") };
     } catch (error) {
-      throw new PitstopError("invalid", `The CA file ${path} cannot be read (${messageOf(error)}); correct tls.ca.`);
+      throw new PitstopError(
+        fileErrorCode(error),
+        `The CA file ${path} cannot be read (${messageOf(error)}); correct tls.ca.`,
+      );
     }
   }
   return trust.insecure === true ? { by: "nothing" } : { by: "system" };

@@ -41,6 +41,15 @@ export class PitstopError extends Error {
 /** Whether the same call may go through later without anyone changing anything. */
 export const isRetryable = (code: ErrorCode): boolean => code === "unreachable" || code === "internal";
 
+/** What a person has to correct; whatever else keeps a file from being read (no handle left, a disk error) may pass. */
+const WRONG_FILE = ["ENOENT", "EACCES", "EPERM", "ENOTDIR", "EISDIR", "ELOOP", "ENAMETOOLONG"];
+
+/** How a file that cannot be read is told of. */
+export function fileErrorCode(error: unknown): "invalid" | "unreachable" {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code !== "string" || WRONG_FILE.includes(code) ? "invalid" : "unreachable";
+}
+
 /** The message of anything that was thrown, for a sentence that goes on. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

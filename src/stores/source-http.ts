@@ -25,18 +25,21 @@ export async function openHttpSource(url: string, options: SourceOptions, signal
       answer.body.on("error", () => {}).destroy();
       throw new PitstopError(
         answer.statusCode >= 500 || answer.statusCode === 429 ? "unreachable" : "notFound",
-        `${at.href} answered ${answer.statusCode}; correct the image's URL or the server.`,
+        `${named(at)} answered ${answer.statusCode}; correct the image's URL or the server.`,
       );
     }
     const announced = Number(answer.headers["content-length"] ?? Number.NaN);
     const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
     if (announced > maxBytes) {
       answer.body.on("error", () => {}).destroy();
-      throw new PitstopError("refused", `${at.href} announces ${announced} bytes and the limit is ${maxBytes}.`);
+      throw new PitstopError("refused", `${named(at)} announces ${announced} bytes and the limit is ${maxBytes}.`);
     }
     return { stream: answer.body, bytes: Number.isSafeInteger(announced) ? announced : null };
   }
-  throw new PitstopError("refused", `${url} redirects more than ${MAX_REDIRECTS} times; name the final URL.`);
+  throw new PitstopError(
+    "refused",
+    `${named(parse(url))} redirects more than ${MAX_REDIRECTS} times; name the final URL.`,
+  );
 }
 
 async function get(at: URL, options: SourceOptions, signal: AbortSignal) {
@@ -60,19 +63,25 @@ async function get(at: URL, options: SourceOptions, signal: AbortSignal) {
 function redirected(from: URL, headers: IncomingHttpHeaders): URL {
   const location = headers.location;
   if (typeof location !== "string") {
-    throw new PitstopError("refused", `${from.href} redirects to nowhere; name the final URL.`);
+    throw new PitstopError("refused", `${named(from)} redirects to nowhere; name the final URL.`);
   }
   const to = parse(new URL(location, from).href);
   if (from.protocol === "https:" && to.protocol !== "https:") {
-    throw new PitstopError("refused", `${from.href} redirects from https to http; name the final URL.`);
+    throw new PitstopError("refused", `${named(from)} redirects from https to http; name the final URL.`);
   }
   return to;
 }
 
+/** Without its query: where a redirect led, that may be a signature, which is a secret for its time. */
+const named = (url: URL): string => `${url.origin}${url.pathname}`;
+
 function parse(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (!url || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    throw new PitstopError("refused", `${JSON.stringify(text.slice(0, 200))} is not an http or https URL.`);
+    throw new PitstopError(
+      "refused",
+      `${JSON.stringify(text.split("?")[0]?.slice(0, 200))} is not an http or https URL.`,
+    );
   }
   if (url.username !== "" || url.password !== "") {
     throw new PitstopError("refused", `${url.host} is named with a user or password in the URL; leave them out.`);

@@ -1,3 +1,5 @@
+import { renameSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BOOT_ID, MAC, OTHER_BOOT_ID, planOf, sha256, sites, taskOf, UUID } from "../boot/help.js";
@@ -230,6 +232,22 @@ describe("a task", () => {
     expect(await site.site.offer("r1-n07", session, taskOf("t-1"), noSignal())).toEqual(a);
     expect((await post(5)).status).toBe(200);
     expect(site.site.entry("r1-n07")?.results["t-1"]?.exitCode).toBe(3);
+  });
+
+  it("whose result met a full disk is kept and told when the agent repeats it", async () => {
+    const site = await newSite();
+    const token = await site.token();
+    const offer = site.site.offer("r1-n07", session, taskOf("t-1"), noSignal());
+    expect((await site.agent("GET", "/agent/v1/next?wait=5", { token })).json).toMatchObject({ do: "task" });
+    const journal = join(site.folder, "site", "journal");
+    renameSync(journal, `${journal}-away`);
+    const post = () => site.agent("POST", "/agent/v1/tasks/t-1/result", { token, json: result() });
+    expect((await post()).status).toBe(500);
+    renameSync(`${journal}-away`, journal);
+    expect((await post()).status).toBe(200);
+    expect(await offer).toMatchObject({ status: "succeeded" });
+    await site.restart();
+    expect(await site.site.offer("r1-n07", session, taskOf("t-1"), noSignal())).toMatchObject({ status: "succeeded" });
   });
 
   it("whose result comes while the site is down for the session is there when it is offered again", async () => {

@@ -55,5 +55,7 @@ describe("a credential reference", () => {
   it("by a program that hangs ends at its time limit", async () => {
     const error = await failure(resolve({ exec: ["sleep", "30"] }, { timeoutMs: 200 }));
     expect(error.message).toContain("took longer");
+    // A vault that is slow now may answer later.
+    expect(error.code).toBe("unreachable");
   });
 });

@@ -1,16 +1,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
+import { meansIn } from "./means.js";
 import { effectsInCode, NOT_A_SESSIONS } from "./points.js";
-
-/** What changes the world outside of a process: files, sockets, other processes, Temporal. */
-const PRIMITIVES =
-  /from "(node:fs(\/promises)?|node:child_process|node:net|node:https?|undici|execa|pg|@electric-sql\/pglite|@temporalio\/client)"/;
 
 /** Every file that has such means in its hands, and the watched object (or the reason) behind which it stands. */
 const BEHIND: Record<string, string> = {
   "src/agent/task-log.ts": "agent.appendLog, activity.closeSite",
+  "src/api/client.ts": "a client, whose effects are REST requests",
   "src/api/routes/events.ts": "types of a stream only",
+  "src/api/server.ts":
+    "the start of a process; what it is asked for is catalogue.* and a person's request behind catalogue.once",
   "src/api/token.ts": "the start of a process",
   "src/boot/boot-files.ts": "reads",
   "src/boot/cache.ts": "activity.stageImage",
@@ -30,6 +30,7 @@ const BEHIND: Record<string, string> = {
   "src/control/home/http.ts": "reads: a home check only asks",
   "src/control/home/ssh.ts": "reads: a home check only asks",
   "src/control/home/tcp.ts": "reads: a home check only asks",
+  "src/control/redfish/library.ts": "bmc.*: its requests are the transport's",
   "src/control/redfish/transport.ts": "bmc.*: each request that is no GET",
   "src/control/tls.ts": "reads",
   "src/stores/atomic.ts": "journal.save, objects.put, activity.stageImage",
@@ -46,10 +47,13 @@ const BEHIND: Record<string, string> = {
   "src/temporal/launch.ts": "fates.bringHome, and a person's request behind catalogue.once",
   "src/temporal/link.ts": "link.*",
   "workers/builtins.ts": "the start of a process",
+  "workers/deployment.ts": "the start of a process",
+  "workers/effects.ts": "looks for a test's hook",
   "workers/payload-keys.ts": "reads",
   "workers/prepare.ts": "the start of a process",
   "workers/replay-check.ts": "reads: histories of open sessions",
   "workers/roles.ts": "reads",
+  "workers/temporal.ts": "the start of a process",
 };
 
 const root = resolve(import.meta.dirname, "../..");
@@ -62,8 +66,42 @@ const files = (folder: string): string[] =>
     .map((name) => join(folder, name))
     .filter((path) => path.endsWith(".ts") && !OUTSIDE.some((one) => one.test(path)));
 
+test.each([
+  ['import { rm } from "node:fs/promises";', "node:fs/promises"],
+  ['import * as files from "fs";', "fs"],
+  ['import "node:http";', "node:http"],
+  ['export { spawn } from "node:child_process";', "node:child_process"],
+  ['import net = require("node:net");', "node:net"],
+  ['const tls = await import("node:tls");', "node:tls"],
+  ['import type { FileHandle } from "node:fs/promises";', "node:fs/promises"],
+  ["const it = await import(`node:dgram`);", "node:dgram"],
+  ["const it = await import(nameOf(it));", "import(...)"],
+  ['const fs = require("node:fs");', "require"],
+  ['import { createRequire } from "node:module";', "node:module"],
+  ['import something from "something-new";', "something-new"],
+  ['await fetch("http://127.0.0.1/");', "fetch"],
+  ["export const options = { fetch };", "fetch"],
+  ['globalThis.fetch("http://127.0.0.1/");', "globalThis"],
+  ["process.kill(pid);", "process.kill"],
+  ['process.getBuiltinModule("fs").rmSync(path);', "process.getBuiltinModule"],
+  ["const { kill } = process;", "process...."],
+  ['process["kill"](pid);', "process...."],
+])("%s is a means to change the world", (text, means) => {
+  expect(meansIn(text)).toEqual([means]);
+});
+
+test("readings, an HTTP answer and the names of properties are none", () => {
+  const text = `
+    import type { FastifyReply } from "fastify";
+    import { join } from "node:path";
+    class Client { #fetch(): void {} fetch(): void { this.#fetch(); } static of(it: typeof fetch) { return it.fetch; } }
+    export const at = { path: join(process.cwd(), process.env.HOME), process: 1, fetch: 2 };
+  `;
+  expect(meansIn(text)).toEqual([]);
+});
+
 test("what changes the world lies only in files that stand behind a watched object", () => {
-  const able = ROOMS.flatMap(files).filter((path) => PRIMITIVES.test(readFileSync(join(root, path), "utf8")));
+  const able = ROOMS.flatMap(files).filter((path) => meansIn(readFileSync(join(root, path), "utf8")).length > 0);
   // A new file in this list: put what it changes behind an object of workers/effects.ts, and say here which.
   expect(able.filter((path) => !(path in BEHIND))).toEqual([]);
   expect(Object.keys(BEHIND).filter((path) => !able.includes(path))).toEqual([]);

@@ -3,6 +3,7 @@ import {
   ApplicationFailure,
   type ChildWorkflowHandle,
   condition,
+  isCancellation,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
@@ -11,7 +12,7 @@ import {
   workflowInfo,
 } from "@temporalio/workflow";
 import { sessionWorkflowId } from "../src/domain/ids.js";
-import type { CampaignPlan, CampaignRequest, CampaignSummary, SessionSummary } from "../src/domain/session.js";
+import type { CampaignPlan, CampaignRequest, CampaignSummary, Failure, SessionSummary } from "../src/domain/session.js";
 import { ACTION } from "./attributes.js";
 import { central, patient } from "./context.js";
 import { failureOf } from "./logbook.js";
@@ -79,10 +80,9 @@ async function runOne(
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       if (plan.onBusy === "skip") return null;
       if (plan.onBusy === "wait") {
-        const failure = await patient.awaitFreeTarget({ target }).then(() => null, failureOf);
-        // The other targets are no business of one that a person has to look at.
-        if (failure) return notStarted(target, "busy", `${target} did not become free: ${failure.message}`);
-        continue;
+        const failure = await untilFree(target);
+        if (!failure) continue;
+        return notStarted(target, failure.code, failure.message);
       }
       return notStarted(
         target,
@@ -99,6 +99,17 @@ async function runOne(
     });
     const stranded = condition(() => announced.has(session)).then(() => announced.get(session));
     return (await Promise.race([result, stranded])) ?? (await result);
+  }
+}
+
+/** Waits, for a day at most: a target that nobody lets go of must not keep the others from their work. */
+async function untilFree(target: string): Promise<Failure | null> {
+  try {
+    await patient.awaitFreeTarget({ target });
+    return null;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return failureOf(error);
   }
 }
 

@@ -34,6 +34,7 @@ export class FakeWorld {
   /** Replaces single activities. */
   override: Partial<SiteActivities> = {};
   onRecord: (record: Omit<SessionRecord, "findings">) => Promise<void> = async () => undefined;
+  onAwaitFree: () => Promise<void> = async () => undefined;
   onBoot: (plan: SessionPlan, epoch: number) => Promise<void> = async () => undefined;
 
   plan(input: { target: string; session: string; workflowId: string }): SessionPlan {
@@ -86,7 +87,7 @@ export class FakeWorld {
         return this.plan({ target: request.target, session, workflowId });
       },
       planCampaign: async ({ request }) => ({ ...CampaignRequest.parse(request), targets: request.targets ?? [] }),
-      awaitFreeTarget: async () => undefined,
+      awaitFreeTarget: () => this.onAwaitFree(),
       keepSnapshot: async ({ snapshot }) => {
         const kept = this.snapshots.get(snapshot.target) ?? snapshot;
         this.snapshots.set(snapshot.target, kept);

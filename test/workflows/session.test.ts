@@ -826,6 +826,33 @@ describe("a campaign", () => {
     });
   });
 
+  it("a target that nobody lets go of is told as such, and keeps no other from its work", async () => {
+    const held = `t${count}`;
+    world.planOverrides = { action: null, image: null, via: null };
+    const verify = world.site().verifyHome;
+    world.override.verifyHome = async (input) => {
+      if (input.plan.target.name === held) throw ApplicationFailure.nonRetryable("gone", "unauthorized");
+      return await verify(input);
+    };
+    world.onAwaitFree = async () => {
+      throw ApplicationFailure.nonRetryable(`${held} is still busy.`, "refused");
+    };
+    const holder = await start();
+    await reach("stranded");
+    const campaign = await client().start("maintenanceCampaign", {
+      workflowId: `campaign-${count}`,
+      taskQueue: "pitstop",
+      args: [{ targets: [held, `c${count}`], action: "check", onBusy: "wait", atOnce: 1 }],
+    });
+    const { ended } = (await campaign.result()) as { ended: SessionSummary[] };
+    expect(ended).toMatchObject([
+      { target: held, session: "", untouched: true, failure: { message: `${held} is still busy.` } },
+      { target: `c${count}`, ending: "restored", failure: null },
+    ]);
+    await holder.executeUpdate("releaseTarget", { args: [{ by: "test", reason: "end of the test" }] });
+    await holder.result();
+  });
+
   it("runs its targets, and ends when each is home or announced stranded", async () => {
     helloAtBoot();
     world.onBoot = (plan, epoch) =>

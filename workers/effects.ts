@@ -5,8 +5,10 @@ export interface Effect {
   /** Room and method, for example `journal.save`; of a BMC's request `bmc.POST ComputerSystem.Reset`. */
   point: string;
   when: "before" | "after";
-  /** Null where the call does not say which target it is for. */
+  /** Null where the call does not say which target it is for. A campaign's is the first that it names. */
   target: string | null;
+  /** What the path of a write to a BMC does not say: the kind of a reset, or that the boot order is written. */
+  what?: string;
 }
 
 /**
@@ -58,7 +60,8 @@ export function watchedPool(pool: BmcPool, target: string): BmcPool {
     destroy: () => pool.destroy(),
     request: (options) => {
       if (options.method === "GET") return pool.request(options);
-      return around(hook, `bmc.${options.method} ${nounOf(options.path)}`, target, () => pool.request(options));
+      const point = `bmc.${options.method} ${nounOf(options.path)}`;
+      return around(hook, point, target, () => pool.request(options), whatOf(options.body));
     },
   };
 }
@@ -66,10 +69,17 @@ export function watchedPool(pool: BmcPool, target: string): BmcPool {
 const installed = (): EffectHook | null =>
   ((globalThis as Record<symbol, unknown>)[HOOK] as EffectHook | undefined) ?? null;
 
-async function around<T>(hook: EffectHook, point: string, target: string | null, act: () => T): Promise<Awaited<T>> {
-  await hook({ point, when: "before", target });
+async function around<T>(
+  hook: EffectHook,
+  point: string,
+  target: string | null,
+  act: () => T,
+  what: string | null = null,
+): Promise<Awaited<T>> {
+  const effect = { point, target, ...(what === null ? {} : { what }) };
+  await hook({ ...effect, when: "before" });
   const result = await act();
-  await hook({ point, when: "after", target });
+  await hook({ ...effect, when: "after" });
   return result;
 }
 
@@ -77,6 +87,13 @@ async function around<T>(hook: EffectHook, point: string, target: string | null,
 function nounOf(path: string): string {
   const segments = (path.split("?")[0] ?? "").split("/").filter((part) => /^[A-Z][A-Za-z.]+$/.test(part));
   return segments.at(-1) ?? "";
+}
+
+/** What a write is about, where one path takes several. */
+function whatOf(body: string | null): string | null {
+  const { ResetType: reset, Boot: boot } = body === null ? {} : JSON.parse(body);
+  if (typeof reset === "string") return reset;
+  return boot && "BootOrder" in boot ? "BootOrder" : null;
 }
 
 /** The target that the first argument names, in any of the forms in which our methods are told of one. */
@@ -91,6 +108,7 @@ function targetOf([first]: unknown[]): string | null {
     at(first, "record", "target"),
     at(first, "snapshot", "target"),
     at(first, "request", "target"),
+    at(first, "request", "targets", "0"),
   ];
   return found.find((one): one is string => typeof one === "string") ?? null;
 }

@@ -5,7 +5,7 @@ import { messageOf } from "../../src/domain/errors.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab } from "../../src/lab/lab.js";
-import type { ProcessFaultsInput } from "../../src/lab/process/faults.js";
+import { ProcessFaults, type ProcessFaultsInput } from "../../src/lab/process/faults.js";
 import type { ProcessMachine } from "../../src/lab/process/machine.js";
 import type { Effect, EffectHook } from "../../workers/effects.js";
 import { Operations } from "../support/operations.js";
@@ -17,8 +17,10 @@ const HOOK = Symbol.for("pitstop.effects");
 
 type MachineConfig = LabConfigInput["machines"][number];
 
+/** An effect of a case's own target, and the how-manieth of its kind. */
+export type Heard = Effect & { nth: number };
 /** What a case wants to do at the effects of its own target. */
-export type OnEffect = (effect: Effect & { nth: number }) => Promise<void> | void;
+export type OnEffect = (effect: Heard) => Promise<void> | void;
 
 /**
  * The operations server and many process machines in this process. Each case takes a target of its own, so that many run
@@ -147,7 +149,10 @@ export interface Case {
   expected?: Omit<Expected, "sessions">;
 }
 
-/** Runs each case on a target of its own, so many at once; what was not as it should be, by the case's name. */
+/**
+ * Runs the cases, so many at once, each on one of the targets; what was not as it should be, by the case's name. A target
+ * that is home as it was is given back and serves another case later; the others are gone from `targets`.
+ */
 export async function runCases(
   fleet: Fleet,
   targets: string[],
@@ -155,11 +160,13 @@ export async function runCases(
   atOnce: number,
 ): Promise<Record<string, string[]>> {
   const failures: Record<string, string[]> = {};
-  const waiting = cases.map((one, index) => ({ one, target: targets[index] ?? "" }));
+  const waiting = [...cases];
   const worker = async () => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const said = await runCase(fleet, next.target, next.one);
-      if (said.length > 0) failures[next.one.name] = said;
+    for (let one = waiting.shift(); one; one = waiting.shift()) {
+      const target = targets.shift();
+      const said = target === undefined ? ["No target is left."] : await runCase(fleet, target, one);
+      if (said.length > 0) failures[one.name] = said;
+      else if (target !== undefined && !one.prepare) targets.push(target);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
@@ -171,8 +178,8 @@ async function runCase(fleet: Fleet, target: string, one: Case): Promise<string[
   try {
     await one.prepare?.(target);
     begun = await fleet.judge.begin(target);
-    if (one.on) fleet.at(target, one.on);
-    if (one.faults) fleet.machine(target).injectFaults(one.faults);
+    fleet.at(target, one.on ?? (() => undefined));
+    fleet.machine(target).injectFaults(ProcessFaults.parse(one.faults ?? {}));
     const expected = one.run ? await one.run(fleet, target) : { sessions: [await startAndEnd(fleet, target, one)] };
     const said = await fleet.judge.complaints(begun, { ...one.expected, ...expected });
     return said.length === 0 ? [] : [...said, ...fleet.judge.logSince(begun)];

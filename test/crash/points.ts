@@ -1,7 +1,9 @@
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import ts from "typescript";
 import { READS, type Room } from "../../workers/effects.js";
+
+const root = resolve(import.meta.dirname, "../..");
 
 /** Where the watched objects' methods are declared. */
 const DECLARED: Record<Room, [file: string, name: string][]> = {
@@ -44,8 +46,7 @@ export function effectsInCode(): string[] {
 
 /** Public methods of an interface or a class; what is private or static is nobody else's. */
 function methodsOf(file: string, name: string): string[] {
-  const text = readFileSync(resolve(import.meta.dirname, "../..", file), "utf8");
-  const source = ts.createSourceFile(file, text, ts.ScriptTarget.ES2022);
+  const source = sourceOf(file);
   const found = source.statements.find(
     (one) => (ts.isInterfaceDeclaration(one) || ts.isClassDeclaration(one)) && one.name?.text === name,
   ) as ts.InterfaceDeclaration | ts.ClassDeclaration | undefined;
@@ -58,3 +59,62 @@ function methodsOf(file: string, name: string): string[] {
     return ts.isIdentifier(member.name) && !isStatic ? [member.name.text] : [];
   });
 }
+
+const REDFISH = "src/control/redfish";
+
+/** What is written to BMCs, found in the code, so that none is forgotten. */
+export interface BmcWrites {
+  /** Methods of a control that change something: `control.arm`. */
+  methods: string[];
+  /** Actions of Redfish: `ComputerSystem.Reset`. */
+  actions: string[];
+  /** Kinds of a reset: `ForceOff`. */
+  resets: string[];
+  /** File and function of each request that is no reading: `media.ts post`. */
+  places: string[];
+}
+
+export function bmcWritesInCode(): BmcWrites {
+  const actions = new Set<string>();
+  const places = new Set<string>();
+  for (const file of readdirSync(join(root, REDFISH)).filter((name) => name.endsWith(".ts"))) {
+    const walk = (node: ts.Node, within: string): void => {
+      const inner = isFunction(node) && node.name && ts.isIdentifier(node.name) ? node.name.text : within;
+      if (ts.isStringLiteral(node) && /^#[A-Z]\w+\.[A-Z]\w+$/.test(node.text)) actions.add(node.text.slice(1));
+      if (ts.isObjectLiteralExpression(node) && node.properties.some(mayWrite)) places.add(`${file} ${inner}`);
+      ts.forEachChild(node, (child) => walk(child, inner));
+    };
+    walk(sourceOf(`${REDFISH}/${file}`), "");
+  }
+  return {
+    methods: effectsInCode().filter((point) => point.startsWith("control.")),
+    actions: [...actions],
+    resets: wordsOf("src/control/control.ts", "ResetKind"),
+    places: [...places],
+  };
+}
+
+const isFunction = (node: ts.Node): node is ts.FunctionDeclaration | ts.MethodDeclaration =>
+  ts.isFunctionDeclaration(node) || ts.isMethodDeclaration(node);
+
+/** `method: "PATCH"`, or a method that somebody else has chosen. */
+function mayWrite(property: ts.ObjectLiteralElementLike): boolean {
+  if (!property.name || !ts.isIdentifier(property.name) || property.name.text !== "method") return false;
+  if (ts.isShorthandPropertyAssignment(property)) return true;
+  return (
+    ts.isPropertyAssignment(property) && ts.isStringLiteral(property.initializer) && property.initializer.text !== "GET"
+  );
+}
+
+/** The words of a type that is one of several words. */
+function wordsOf(file: string, name: string): string[] {
+  const found = sourceOf(file).statements.find((one) => ts.isTypeAliasDeclaration(one) && one.name.text === name);
+  const { type } = (found ?? {}) as Partial<ts.TypeAliasDeclaration>;
+  if (!type || !ts.isUnionTypeNode(type)) throw new Error(`${file} has no words ${name} any more`);
+  return type.types.flatMap((one) =>
+    ts.isLiteralTypeNode(one) && ts.isStringLiteral(one.literal) ? [one.literal.text] : [],
+  );
+}
+
+const sourceOf = (file: string): ts.SourceFile =>
+  ts.createSourceFile(file, readFileSync(join(root, file), "utf8"), ts.ScriptTarget.ES2022);

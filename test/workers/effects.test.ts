@@ -61,3 +61,30 @@ test("a write to a BMC is named by its method and its noun, without identifiers"
     ["bmc.DELETE Sessions", "r1"],
   ]);
 });
+
+test("a write to a BMC says which reset it is, and whether it writes the boot order", async () => {
+  const seen: Effect[] = [];
+  holder[HOOK] = (effect: Effect) => void seen.push(effect);
+  const answer = { statusCode: 204, headers: {}, body: null as never };
+  const pool = watchedPool({ request: async () => answer, destroy: async () => undefined }, "r1");
+  const send = (method: "POST" | "PATCH", path: string, body: object) =>
+    pool.request({ method, path, headers: {}, body: JSON.stringify(body), signal: AbortSignal.timeout(60_000) });
+  await send("POST", "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset", { ResetType: "ForceOff" });
+  await send("PATCH", "/redfish/v1/Systems/1", { Boot: { BootOrder: ["Disk"] } });
+  await send("PATCH", "/redfish/v1/Systems/1", { Boot: { BootSourceOverrideEnabled: "Disabled" } });
+  expect(seen.map(({ when, what }) => [when, what])).toEqual(
+    ["ForceOff", "BootOrder", undefined].flatMap((what) => [
+      ["before", what],
+      ["after", what],
+    ]),
+  );
+});
+
+test("a campaign's effect is told with the first target that it names", async () => {
+  const seen: Effect[] = [];
+  holder[HOOK] = (effect: Effect) => void seen.push(effect);
+  const activities = watched("activity", { planCampaign: async (_: object) => null });
+  await activities.planCampaign({ request: { targets: ["r1", "r2"], action: "look" } });
+  await activities.planCampaign({ request: { select: "rack=r1", action: "look" } });
+  expect(seen.map(({ target }) => target)).toEqual(["r1", "r1", null, null]);
+});

@@ -22,11 +22,11 @@ const NOISE_BYTES = 20_000;
 
 /**
  * What dies: the operations server and its site (as `serve` with all its roles is one process), the Temporal server, the
- * site's process alone, the image's agent, the machine, or all of these together.
+ * site's process alone, the image's agent, the machine, all of these together, or the operations server alone.
  */
-export const VICTIMS = ["serve", "temporal", "site", "agent", "machine", "everything"] as const;
+export const VICTIMS = ["serve", "temporal", "site", "agent", "machine", "everything", "central"] as const;
 export type Victim = (typeof VICTIMS)[number];
-export const isServer = (victim: Victim): boolean => ["serve", "temporal", "site", "everything"].includes(victim);
+export const isServer = (victim: Victim): boolean => victim !== "agent" && victim !== "machine";
 
 /**
  * `pitstop serve --roles api,sessions`, `--roles site` and a Temporal server as processes that can be killed, and a lab in
@@ -128,7 +128,7 @@ export class World {
     const all = victim === "everything";
     const ended = [];
     if (all || victim === "temporal") killNow(this.temporal.pid);
-    if (all || victim === "serve") ended.push(this.central?.end("SIGKILL"));
+    if (all || victim === "serve" || victim === "central") ended.push(this.central?.end("SIGKILL"));
     if (all || victim === "serve" || victim === "site") ended.push(this.site?.end("SIGKILL"));
     await Promise.all(ended);
   }

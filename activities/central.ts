@@ -37,12 +37,14 @@ export function centralActivities({ catalogue, objects, watch, isBusy }: Central
     },
 
     async closeSnapshot({ target, session, by }) {
-      await catalogue.closeSnapshot(target, session);
+      // The record first: a lost session without a snapshot is one of which the reconciler says that nothing is left to bring home.
       const lost = session === by.session ? null : await catalogue.getRecord(session);
-      if (!lost || lost.endedAt !== null) return;
-      const settled = settledBy(lost, by);
-      await catalogue.putRecord(settled);
-      watch(settled);
+      if (lost?.endedAt === null) {
+        const settled = settledBy(lost, by);
+        await catalogue.putRecord(settled);
+        watch(settled);
+      }
+      await catalogue.closeSnapshot(target, session);
     },
   };
 }

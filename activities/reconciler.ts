@@ -51,9 +51,10 @@ export function catalogueReconciler(deps: {
   const record = async ({ target, session }: SessionRecord) => {
     const fate = await fates.of(target, session);
     if (fate.is === "running") return;
+    // The snapshot first: whoever closes it has told the end of this record before.
+    const away = (await catalogue.openSnapshot(target)) !== null;
     const open = await catalogue.getRecord(session);
     if (!open || open.endedAt !== null) return;
-    const away = (await catalogue.openSnapshot(target)) !== null;
     if (fate.is === "lost" && away && open.failure?.code === "lost") return;
     const told =
       fate.is === "ended"

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { centralActivities } from "../../activities/central.js";
 import { catalogueReconciler, settledBy, siteReconciler } from "../../activities/reconciler.js";
 import type { SiteEntry } from "../../src/boot/site.js";
 import type { Fate, SessionFates } from "../../src/domain/fates.js";
@@ -43,7 +44,10 @@ class Kept {
     if (this.snapshots.get(target)?.session === session) this.snapshots.delete(target);
   };
   getRecord = async (session: string) => this.records.get(session) ?? null;
-  putRecord = async (record: SessionRecord) => void this.records.set(record.session, record);
+  putRecord = async (record: SessionRecord) => {
+    if (record.endedAt === null && this.records.get(record.session)?.endedAt) return;
+    this.records.set(record.session, record);
+  };
   listRecords = async () => [...this.records.values()].filter((record) => record.endedAt === null).reverse();
 }
 
@@ -180,6 +184,38 @@ describe("a session that was terminated when its target had been proved home", (
     await central().round();
     expect(fates.starts).toEqual([]);
     expect(kept.snapshots.size).toBe(0);
+  });
+});
+
+describe("a lost session whose target a person releases while it is looked after", () => {
+  it("has that end in its record, whichever of the two is the quicker at which step", async () => {
+    const wait = async (turns: number) => {
+      for (let i = 0; i < turns; i++) await null;
+    };
+    for (let ahead = 0; ahead < 24; ahead++) {
+      for (let pace = 0; pace < 8; pace++) {
+        const both = new Kept();
+        both.snapshots.set("t", snapshotOf("t", "s"));
+        both.records.set("s", recordOf("t", "s"));
+        const slowed = new Proxy(both, {
+          get:
+            (of, name: keyof Kept) =>
+            async (...args: never[]) => {
+              await wait(pace);
+              return await (of[name] as unknown as (...given: never[]) => unknown)(...args);
+            },
+        });
+        const { closeSnapshot } = centralActivities({ catalogue: slowed, watch: () => undefined } as never);
+        const reconciler = catalogueReconciler({ catalogue: both as never, fates, watch: () => undefined, log });
+        const by = { session: "r", ending: "released" as const };
+        await Promise.all([
+          reconciler.round(),
+          wait(ahead).then(() => closeSnapshot({ target: "t", session: "s", by })),
+        ]);
+        await reconciler.round();
+        expect({ ahead, pace, ending: both.records.get("s")?.ending }).toEqual({ ahead, pace, ending: "released" });
+      }
+    }
   });
 });
 

@@ -79,13 +79,17 @@ export function listen(to: Listener): Mailbox {
 
   setHandler(statusQuery, () => to.status());
   setHandler(helloSignal, (hello) => {
-    if (current(hello) && isTime(hello.at) && mail.hello?.epoch !== hello.epoch) mail.hello = hello;
+    if (!current(hello) || !isHello(hello) || mail.hello?.epoch === hello.epoch) return;
+    mail.hello = hello;
+    // Signals come in any order: what came before the contact was perhaps not this boot's.
+    if (mail.done && !isOfOneBoot(hello, mail.done)) mail.done = null;
   });
   setHandler(doneSignal, (done) => {
-    if (current(done) && Array.isArray(done.results) && done.results.every(isResult)) mail.done ??= done;
+    if (!current(done) || !isDone(done)) return;
+    if (!mail.hello || isOfOneBoot(mail.hello, done)) mail.done ??= done;
   });
   setHandler(rebootedSignal, (rebooted) => {
-    if (!current(rebooted)) return;
+    if (!current(rebooted) || typeof rebooted.how !== "string") return;
     // Before the first contact it is a boot that went elsewhere: that is diagnosed and armed again.
     if (mail.hello?.epoch === rebooted.epoch) to.interrupt({ kind: "rebooted", how: rebooted.how });
     else mail.wentHome = rebooted.epoch;
@@ -163,13 +167,31 @@ export function listen(to: Listener): Mailbox {
 const onTheWayHome = (status: SessionStatus): boolean =>
   ["restoring", "verifying", "restored", "stranded", "released"].includes(status.phase);
 
+/** A site writes a boot's id as its agent did, or as the token of that boot has it, in small letters. */
+const isOfOneBoot = (one: { bootId: string }, other: { bootId: string }): boolean =>
+  one.bootId.toLowerCase() === other.bootId.toLowerCase();
+
+const isTextOrNone = (value: unknown): boolean => (value ?? null) === null || typeof value === "string";
+const isNumberOrNone = (value: unknown): boolean => (value ?? null) === null || Number.isFinite(value);
+
+/** What goes from a signal into the record must be what the record says it is. */
+const isHello = ({ at, firmware, uptimeSeconds }: HelloSignal): boolean =>
+  isTime(at) && isTextOrNone(firmware) && isNumberOrNone(uptimeSeconds);
+
+const isDone = ({ outcome, reason, results }: DoneSignal): boolean =>
+  ["succeeded", "failed"].includes(outcome) &&
+  isTextOrNone(reason) &&
+  Array.isArray(results) &&
+  results.every(isResult);
+
 /** What a result must have for the session to count it and its record to be written. */
 function isResult(result: Partial<TaskResult> | null | undefined): boolean {
-  const { id, name, status, durationMs, findingSha256, logSha256 } = result ?? {};
+  const { id, name, status, exitCode, durationMs, reason, findingSha256, logSha256 } = result ?? {};
   const isDigest = (value: unknown) => value === null || (typeof value === "string" && /^[0-9a-f]{64}$/.test(value));
   const ended = ["succeeded", "failed", "timedOut", "cancelled"];
   const isText = typeof id === "string" && typeof name === "string" && ended.includes(String(status));
-  return isText && Number.isFinite(durationMs) && isDigest(findingSha256) && isDigest(logSha256);
+  const isTold = isNumberOrNone(exitCode) && isTextOrNone(reason);
+  return isText && isTold && Number.isFinite(durationMs) && isDigest(findingSha256) && isDigest(logSha256);
 }
 
 const isTime = (text: unknown): boolean => typeof text === "string" && !Number.isNaN(Date.parse(text));

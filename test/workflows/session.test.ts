@@ -254,11 +254,30 @@ describe("a session's story", () => {
     expect(await (await start()).result()).toMatchObject({ outcome: "failed", failure: { code: "noContact" } });
   });
 
+  it.each(["before", "after"])("a done of another boot is void, be it %s the hello", async (when) => {
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = { action: action && { ...action, mode: "passive", tasks: [] } };
+    const done = { outcome: "succeeded", reason: null, results: [] };
+    world.onBoot = async (plan, epoch) => {
+      const stray = () => say(plan.session, epoch, "done", { ...done, bootId: "boot-of-another" });
+      if (when === "before") await stray();
+      await say(plan.session, epoch, "hello");
+      if (when === "after") await stray();
+      await say(plan.session, epoch, "done", { ...done, outcome: "failed", reason: "its own word" });
+    };
+    const summary = await (await start()).result();
+    expect(summary).toMatchObject({ outcome: "failed", ending: "restored", failure: { message: "its own word" } });
+  });
+
   it.each([
     ["nothing", []],
     ["null", [null]],
     ["text", ["hello"]],
     ["half a message", [(session: string) => ({ session, epoch: 1 })]],
+    [
+      "another shape",
+      [(session: string) => ({ session, epoch: 1, bootId: "boot-1", how: {}, outcome: {}, results: [], firmware: {} })],
+    ],
   ])("a signal of %s is let fall, and the session goes on", async (_, args) => {
     world.override.offerTask = untilCancelled as never;
     helloAtBoot();

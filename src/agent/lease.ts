@@ -28,6 +28,8 @@ export class Leases {
   readonly #lostMs: number;
   readonly #gone: (entry: SiteEntry, how: string) => Promise<void>;
   readonly #watches = new Map<string, Watch>();
+  /** The leases as they were granted here, or found in the journal, with their ends by a clock that nobody sets. */
+  readonly #ends = new Map<string, { until: string; endMs: number }>();
 
   /** `gone` is told when an image cannot be at work any more: its lease is over, or it has not heard of a longer one. */
   constructor(
@@ -48,7 +50,7 @@ export class Leases {
 
   /** The first lease of a boot: its session has just armed it, so it gets one before the first look. */
   grant(entry: SiteEntry): void {
-    this.#extend(entry, this.#now());
+    this.#extend(entry, { day: this.#now(), mono: performance.now() });
   }
 
   /** Looks after the entry's session every third of a lease, and at least once a minute, from now on, until its boot is over. Called again, it does nothing. */
@@ -75,16 +77,14 @@ export class Leases {
 
   /** Whole seconds that the image may go on from now; never beyond the absolute deadline. */
   secondsLeft(entry: SiteEntry): number {
-    const until = entry.ledger.leaseUntil === null ? 0 : Date.parse(entry.ledger.leaseUntil);
-    const end = Math.min(until, Date.parse(entry.absoluteDeadline));
-    // A clock that was set back makes no lease longer than it ever is.
-    const leftMs = Math.min(end - this.#now(), entry.plan.limits.leaseMs);
-    return Math.max(0, Math.floor(leftMs / 1000));
+    const beforeDeadline = Date.parse(entry.absoluteDeadline) - this.#now();
+    return Math.max(0, Math.floor(Math.min(this.#leftMs(entry), beforeDeadline) / 1000));
   }
 
   end(target: string): void {
     this.#watches.get(target)?.stop.abort();
     this.#watches.delete(target);
+    this.#ends.delete(target);
   }
 
   close(): void {
@@ -104,7 +104,7 @@ export class Leases {
   }
 
   async #look(entry: SiteEntry, boundMs: number): Promise<void> {
-    const askedMs = this.#now();
+    const asked = { day: this.#now(), mono: performance.now() };
     try {
       const alive = await within(this.#link.isAlive(entry), boundMs, null);
       if (alive && this.#isOver(entry)) {
@@ -114,7 +114,7 @@ export class Leases {
         );
         await this.#gone(entry, "its lease ran out before the session could be asked");
       } else if (alive) {
-        this.#extend(entry, askedMs);
+        this.#extend(entry, asked);
         await this.#sessions.save(entry);
       } else {
         this.#log.warn({ target: entry.target, answer: alive }, "the session was not confirmed; its lease runs on");
@@ -125,12 +125,29 @@ export class Leases {
     }
   }
 
-  #extend(entry: SiteEntry, fromMs: number): void {
-    entry.ledger.leaseUntil = new Date(fromMs + entry.plan.limits.leaseMs).toISOString();
+  #extend(entry: SiteEntry, from: { day: number; mono: number }): void {
+    const { leaseMs } = entry.plan.limits;
+    const until = new Date(from.day + leaseMs).toISOString();
+    entry.ledger.leaseUntil = until;
+    this.#ends.set(entry.target, { until, endMs: from.mono + leaseMs });
   }
 
   #isOver(entry: SiteEntry): boolean {
-    return entry.ledger.leaseUntil !== null && Date.parse(entry.ledger.leaseUntil) <= this.#now();
+    return entry.ledger.leaseUntil !== null && this.#leftMs(entry) <= 0;
+  }
+
+  /** A clock that is set back lengthens no lease: it ends when its time of day has come, or its length is over, whichever is first. */
+  #leftMs(entry: SiteEntry): number {
+    const until = entry.ledger.leaseUntil;
+    if (until === null) return 0;
+    const byDay = Date.parse(until) - this.#now();
+    let known = this.#ends.get(entry.target);
+    if (known?.until !== until) {
+      // Of another process of this site: how old it is, only the time of day tells.
+      known = { until, endMs: performance.now() + Math.min(byDay, entry.plan.limits.leaseMs) };
+      this.#ends.set(entry.target, known);
+    }
+    return Math.min(byDay, known.endMs - performance.now());
   }
 
   /** An agent hears of a longer lease only when it comes: one that stayed away for the whole of its lease has gone home, or hangs. */

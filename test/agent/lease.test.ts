@@ -43,6 +43,25 @@ describe("the lease", () => {
     expect((await site.agent("GET", "/agent/v1/next?wait=0", { token })).status).toBe(410);
   });
 
+  it("is no longer by a clock that is set back, and over a restart with that clock once more at most", async () => {
+    let wrongMs = 0;
+    const now = () => Date.now() + wrongMs;
+    const ledger = { leaseUntil: null };
+    const absoluteDeadline = new Date(Date.now() + 3_600_000).toISOString();
+    const entry = { target: "t", plan: planOf({ leaseMs: 2_000 }), absoluteDeadline, ledger } as unknown as SiteEntry;
+    const start = () => new Leases({} as never, {} as never, now, pino({ level: "silent" }), async () => undefined);
+    const leases = start();
+    leases.grant(entry);
+    wrongMs = -3 * 3_600_000;
+    expect(leases.secondsLeft(entry)).toBeLessThanOrEqual(2);
+    await later(2_100);
+    expect(leases.secondsLeft(entry)).toBe(0);
+    const restarted = start();
+    expect(restarted.secondsLeft(entry)).toBeLessThanOrEqual(2);
+    await later(2_100);
+    expect(restarted.secondsLeft(entry)).toBe(0);
+  });
+
   it("goes on over a restart of the site with what was left of it, until the session is confirmed", async () => {
     const site = await newSite();
     const token = await site.token(planOf({ leaseMs: 30_000 }));

@@ -1,25 +1,31 @@
 import { describe, expect, it } from "vitest";
+import { FAULTS } from "./model/faults.js";
 import { FOUND, KNOWN } from "./model/found.js";
 import { simulate, told } from "./runner.js";
 
 const SEEDS = 500;
+const MORE_SEEDS = 100;
+const MOST_SEEDS = 1_000;
 
 describe("the product in virtual time", () => {
-  it(`keeps every promise in ${SEEDS} seeds, and meets most of what its adversary can do`, {
+  it(`keeps every promise in ${SEEDS} seeds, and meets everything that its adversary can do`, {
     timeout: 900_000,
   }, async () => {
     const half = SEEDS / 2;
-    const [a, b] = await Promise.all([
+    const reports = await Promise.all([
       simulate("--seed", "1", "--seeds", String(half)),
       simulate("--seed", String(half + 1), "--seeds", String(half)),
     ]);
+    const never = () => FAULTS.filter((fault) => !reports.some((one) => one.hits[fault]));
+    // Which faults a seed has is its own choice: one that few seeds meet may need some more of them, after any change.
+    for (let next = SEEDS + 1; never().length > 0 && next <= MOST_SEEDS; next += MORE_SEEDS) {
+      reports.push(await simulate("--seed", String(next), "--seeds", String(MORE_SEEDS)));
+    }
     const known = new Set(KNOWN.map((one) => one.seed));
-    const broken = [...a.broken, ...b.broken].filter((one) => !known.has(one.seed));
-    expect(told({ ...a, broken })).toBe("");
-    expect(a.seeds.length + b.seeds.length).toBe(SEEDS);
-    // Which faults one seed has is its own choice; over all of them nearly each must have happened.
-    expect(new Set([...Object.keys(a.hits), ...Object.keys(b.hits)]).size).toBeGreaterThan(45);
-    expect([...new Set([...a.phases, ...b.phases])]).toHaveLength(12);
+    const broken = reports.flatMap((one) => one.broken).filter((one) => !known.has(one.seed));
+    expect(told(broken)).toBe("");
+    expect(never()).toEqual([]);
+    expect([...new Set(reports.flatMap((one) => one.phases))]).toHaveLength(12);
   });
 
   it("plays the same story for the same seed", { timeout: 300_000 }, async () => {
@@ -33,6 +39,6 @@ describe("the product in virtual time", () => {
   it("keeps its promises in every seed that once found a bug", { timeout: 300_000 }, async () => {
     const report = await simulate("--found");
     expect(report.seeds).toHaveLength(FOUND.length);
-    expect(told(report)).toBe("");
+    expect(told(report.broken)).toBe("");
   });
 });

@@ -9,7 +9,7 @@ export interface Report {
   seeds: { seed: number; hash: string; events: number; virtualMs: number }[];
   hits: Record<string, number>;
   phases: string[];
-  broken: { seed: number; promise: number; sentence: string; story: string[] }[];
+  broken: { seed: number; first: boolean; promise: number; sentence: string; story: string[] }[];
 }
 
 /** Runs the simulation in a process of its own, because it replaces the clock of its process. */
@@ -27,11 +27,11 @@ export function simulate(...args: string[]): Promise<Report> {
 }
 
 /** What a reader of a failed test needs: the story's end, what was broken, and how to see it again. */
-export function told(report: Report, mutation = ""): string {
-  return report.broken
+export function told(broken: Report["broken"]): string {
+  return broken
     .map(
-      ({ seed, promise, sentence, story }) =>
-        `${story.join("\n")}\nseed ${seed} breaks promise ${promise}: ${sentence}\nagain: node ${MAIN} --seed ${seed} --trace ${mutation}`,
+      ({ seed, first, promise, sentence, story }) =>
+        `${story.join("\n")}\nseed ${seed} breaks promise ${promise}: ${sentence}\nagain: node ${MAIN} --seed ${seed}${first ? " --first" : ""} --trace`,
     )
     .join("\n\n");
 }

@@ -1,27 +1,6 @@
+import { type Fault, FIRST_FAULTS, Share } from "./faults.js";
 import type { Random } from "./random.js";
 import type { HttpRequest } from "./shims/undici.js";
-
-/** Everything that it can do. Each seed allows itself some of it: many faults of few kinds find more than few of all. */
-export const FAULTS = [
-  ...["bmc 401", "bmc 403", "bmc 409", "bmc 412", "bmc 429", "bmc 500", "bmc 503", "bmc dropped", "bmc silent"],
-  ...["bmc expired session", "bmc slow", "bmc stale reading", "bmc lies about power", "bmc ignores a change"],
-  ...["bmc loses a reset", "bmc shows an ejected medium", "bmc refuses the password"],
-  ...["override ignored", "wrong system", "shutdown ignored", "shutdown late", "stranger's reset"],
-  ...["image silent", "image hangs", "image panics", "image reboots", "image dies", "image late", "image babbles"],
-  ...["hello twice", "hello forged", "target's request dropped", "target's answer lost", "home check lost"],
-  ...["signal lost", "signal executed", "signal late", "signal twice", "temporal away", "heartbeat lost"],
-  ...["completion lost", "activity late", "catalogue away", "disk full", "no file handles", "disk error"],
-  ...["site killed", "sessions killed", "host loses power", "journal lost", "clock jumps"],
-  ...[
-    "session terminated",
-    "person aborts",
-    "person retries",
-    "person releases",
-    "second start",
-    "start with another id",
-  ],
-] as const;
-export type Fault = (typeof FAULTS)[number];
 
 export type ImageMode =
   | "good"
@@ -54,44 +33,10 @@ const IMAGE_MODES: [Fault, ImageMode][] = [
   ["hello forged", "forged"],
 ];
 
-/** One seed's adversary: which faults it has, how many are left, and until when it goes on. */
-export class Adversary {
-  readonly allowed: Set<Fault>;
-  readonly hits = new Map<string, number>();
-  active = true;
-  private left: number;
-  /** Windows in which something is away for good, by name. */
-  private readonly away = new Map<string, number>();
-
-  constructor(
-    private readonly random: Random,
-    private readonly now: () => number,
-    readonly quiet: boolean,
-  ) {
-    this.left = quiet ? 0 : random.pick([1, 2, 4, 8, 16, 32]);
-    const share = random.pick([0.1, 0.25, 0.5]);
-    this.allowed = new Set(FAULTS.filter(() => random.chance(share)));
-  }
-
-  stop(): void {
-    this.active = false;
-    this.away.clear();
-  }
-
-  /** Whether this fault happens now; it is counted. */
-  does(fault: Fault, probability: number): boolean {
-    if (!this.active || this.left <= 0 || !this.allowed.has(fault) || !this.random.chance(probability)) return false;
-    this.left--;
-    this.hits.set(fault, (this.hits.get(fault) ?? 0) + 1);
-    return true;
-  }
-
-  private isAway(fault: Fault, probability: number, longestMs: number): boolean {
-    const until = this.away.get(fault) ?? 0;
-    if (this.now() < until) return true;
-    if (!this.does(fault, probability)) return false;
-    this.away.set(fault, this.now() + this.random.between(500, longestMs));
-    return true;
+/** What one seed's adversary does to the world, wherever the world asks it. */
+export class Adversary extends Share<Fault> {
+  constructor(random: Random, now: () => number, quiet: boolean) {
+    super(random, now, FIRST_FAULTS, quiet ? [] : [1, 2, 4, 8, 16, 32], new Map());
   }
 
   bmc(request: HttpRequest, _machine: object): BmcFault | null {

@@ -1,6 +1,7 @@
 import { after, inWorld } from "./clock.js";
 import type { Machine } from "./machine.js";
 import type { HttpRequest } from "./shims/undici.js";
+import { mayBeReset } from "./strangers.js";
 
 export const PASSWORD = "canary-7f3a-password";
 const SYSTEM = "/redfish/v1/Systems/1";
@@ -41,10 +42,14 @@ export class Bmc {
   /** The firmware has looked at the override: a one-time one is spent. Null: it boots as always. */
   spendOverride(): string | null {
     const { enabled, target } = this.override;
-    if (enabled === "Disabled" || target === "None") return null;
+    if (!this.isArmed) return null;
     if (enabled === "Once") this.override = { ...this.override, enabled: "Disabled" };
     this.version++;
     return target;
+  }
+
+  get isArmed(): boolean {
+    return this.override.enabled !== "Disabled" && this.override.target !== "None";
   }
 
   expireSessions(): void {
@@ -172,6 +177,7 @@ export class Bmc {
       };
       this.version++;
       this.machine.world.tell(`${this.machine.name}: override ${this.override.enabled} ${this.override.target}`);
+      if (this.isArmed) mayBeReset(this.machine);
       return answer(200, this.system());
     }
     if (path.endsWith("InsertMedia")) this.medium = String(body.Image);

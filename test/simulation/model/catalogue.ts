@@ -40,6 +40,8 @@ export class SimulatedCatalogue {
         }),
       putRecord: (record) =>
         this.ask(() => {
+          // As the table does: a late write does not open the record of a session that has ended.
+          if (record.endedAt === null && this.records.get(record.session)?.endedAt) return;
           this.records.set(record.session, copy(record));
           this.world.promises.recorded(record);
         }),
@@ -55,17 +57,23 @@ export class SimulatedCatalogue {
   }
 }
 
-/** Scripts, findings and logs. */
-export function simulatedObjects(): ObjectStore {
+/** Scripts, findings and logs: a folder, whose disk may be full, and for which no file handle may be left. */
+export function simulatedObjects(world: World): ObjectStore {
   const objects = new Map<string, Uint8Array>();
+  const work = <T>(operation: "put" | "read", act: () => T): Promise<T> =>
+    outside(1, () => {
+      const code = world.later.storeFault(operation);
+      if (code) throw Object.assign(new Error(`${code}: the store failed at ${operation}`), { code });
+      return act();
+    });
   return {
     put: (bytes) =>
-      outside(1, () => {
+      work("put", () => {
         const digest = createHash("sha256").update(bytes).digest("hex");
         objects.set(digest, bytes);
         return digest;
       }),
-    get: (digest) => outside(1, () => objects.get(digest) ?? Buffer.from("null")),
-    has: (digest) => outside(1, () => objects.has(digest)),
+    get: (digest) => work("read", () => objects.get(digest) ?? Buffer.from("null")),
+    has: (digest) => work("read", () => objects.has(digest)),
   };
 }

@@ -1,8 +1,11 @@
 import { parseArgs } from "node:util";
-import { FAULTS } from "./adversary.js";
-import { FOUND } from "./found.js";
+import { FAULTS } from "./faults.js";
+import { FOUND, type Found } from "./found.js";
 import { MUTATIONS } from "./mutations.mjs";
 import { runSeed, type Told } from "./seed.js";
+
+type Played = Pick<Found, "seed" | "first">;
+type Story = Told & Played;
 
 /** Lines of a broken seed's story that are shown without --trace. */
 const TOLD_LINES = 60;
@@ -17,6 +20,7 @@ export async function main(argv: string[]): Promise<number> {
       mutation: { type: "string" },
       trace: { type: "boolean", default: false },
       quiet: { type: "boolean", default: false },
+      first: { type: "boolean", default: false },
       found: { type: "boolean", default: false },
       "until-broken": { type: "boolean", default: false },
       "list-mutations": { type: "boolean", default: false },
@@ -29,14 +33,14 @@ export async function main(argv: string[]): Promise<number> {
   }
   const wanted = MUTATIONS.find((one) => one.name === values.mutation)?.promise;
   const first = Number(values.seed);
-  const seeds = values.found
-    ? FOUND.map((one) => one.seed)
-    : Array.from({ length: Number(values.seeds) }, (_, i) => first + i);
+  const seeds: Played[] = values.found
+    ? FOUND
+    : Array.from({ length: Number(values.seeds) }, (_, i) => ({ seed: first + i, first: values.first }));
   const startedAt = process.hrtime.bigint();
-  const all: Told[] = [];
-  const broken: Told[] = [];
-  for (const seed of seeds) {
-    const told = await runSeed(seed, { quiet: values.quiet });
+  const all: Story[] = [];
+  const broken: Story[] = [];
+  for (const { seed, first } of seeds) {
+    const told = { ...(await runSeed(seed, { quiet: values.quiet, first })), first };
     all.push({ ...told, story: [] });
     if (values.trace) console.log(told.story.join("\n"));
     if (!told.broken) continue;
@@ -50,9 +54,10 @@ export async function main(argv: string[]): Promise<number> {
   return broken.length > 0 ? 1 : 0;
 }
 
-function failure(told: Told, mutation: string | undefined, whole: boolean): string {
+function failure(told: Story, mutation: string | undefined, whole: boolean): string {
   const lines = whole ? [] : told.story.slice(-TOLD_LINES);
-  const again = `node test/simulation/model/main.mjs --seed ${told.seed}${mutation ? ` --mutation ${mutation}` : ""} --trace`;
+  const which = `--seed ${told.seed}${told.first ? " --first" : ""}${mutation ? ` --mutation ${mutation}` : ""}`;
+  const again = `node test/simulation/model/main.mjs ${which} --trace`;
   return [
     ...lines,
     `seed ${told.seed} breaks promise ${told.broken?.promise}: ${told.broken?.sentence}`,
@@ -61,7 +66,7 @@ function failure(told: Told, mutation: string | undefined, whole: boolean): stri
   ].join("\n");
 }
 
-function summary(all: Told[], broken: Told[], seconds: number): string {
+function summary(all: Story[], broken: Story[], seconds: number): string {
   const mean = (of: (told: Told) => number) => all.reduce((sum, told) => sum + of(told), 0) / all.length;
   const hits = count(all.flatMap((told) => [...told.hits]));
   const never = all.length >= 500 ? FAULTS.filter((fault) => !hits.has(fault)) : [];
@@ -79,12 +84,17 @@ function summary(all: Told[], broken: Told[], seconds: number): string {
   ].join("\n");
 }
 
-const asJson = (all: Told[], broken: Told[], seconds: number) => ({
+const asJson = (all: Story[], broken: Story[], seconds: number) => ({
   seconds,
   seeds: all.map(({ seed, hash, events, virtualMs }) => ({ seed, hash, events, virtualMs })),
   hits: Object.fromEntries(count(all.flatMap((told) => [...told.hits]))),
   phases: [...new Set(all.flatMap((told) => [...told.phases]))],
-  broken: broken.map((told) => ({ seed: told.seed, ...told.broken, story: told.story.slice(-TOLD_LINES) })),
+  broken: broken.map((told) => ({
+    seed: told.seed,
+    first: told.first,
+    ...told.broken,
+    story: told.story.slice(-TOLD_LINES),
+  })),
 });
 
 function count(pairs: [string, number][]): Map<string, number> {

@@ -5,8 +5,20 @@ export class Life {
   alive = true;
   /** By how much its wall clock is wrong. Timers are not affected. */
   skewMs = 0;
+  private latestMs = 0;
 
-  constructor(readonly name: string) {}
+  /** `onwards`: its clock stands still rather than go back, as a workflow's does. */
+  constructor(
+    readonly name: string,
+    private readonly onwards = false,
+  ) {}
+
+  wallMs(nowMs: number): number {
+    const wallMs = nowMs + this.skewMs;
+    if (!this.onwards) return wallMs;
+    this.latestMs = Math.max(this.latestMs, wallMs);
+    return this.latestMs;
+  }
 }
 
 /** Who runs now; carried along by every continuation. `scope`, `workflow` and `activity` are the shims' own. */
@@ -144,7 +156,7 @@ class Timer {
 
 /** Puts the virtual clock, timers and random numbers in the place of the real ones. */
 export function install(random: () => number): void {
-  const wall = () => EPOCH_MS + Math.floor(nowMs) + current().life.skewMs;
+  const wall = () => current().life.wallMs(EPOCH_MS + Math.floor(nowMs));
   class VirtualDate extends RealDate {
     constructor(...args: unknown[]) {
       if (args.length === 0) super(wall());

@@ -1,8 +1,10 @@
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { type Report, simulate, told } from "../runner.js";
-import { FAULTS } from "./adversary.js";
+import { EXIT, speaker } from "../speaker.js";
+import { FAULTS } from "./faults.js";
 
 const MAIN = "test/simulation/model/main.mjs";
 /** Seeds of one process: enough that its start does not count, and few enough that somebody sees it go on. */
@@ -32,15 +34,20 @@ const hashes = new Set<string>();
 let played = 0;
 let next = first;
 
+const minutes = () => `${((Date.now() - startedAt) / 60_000).toFixed(1)} minutes`;
+const soFar = () => `${broken.size} broken so far of ${played} in ${minutes()}`;
+const say = speaker(() => `seeds up to ${next - 1} are being played: ${soFar()}`);
+
 async function chunk(from: number, seeds: number): Promise<void> {
   const which = ["--seed", String(from), "--seeds", String(seeds)];
   // A report has only the ends of stories: whoever wants to read them whole has the seeds played once more.
-  if (values.story) spawnSync(process.execPath, ["--no-warnings", MAIN, ...which, "--trace"], { stdio: "inherit" });
+  if (values.story) {
+    await once(spawn(process.execPath, ["--no-warnings", MAIN, ...which, "--trace"], { stdio: "inherit" }), "exit");
+  }
   const report = await simulate(...which);
   count(report);
-  if (report.broken.length > 0) console.log(told(report));
-  const minutes = Math.round(((Date.now() - startedAt) / 60_000) * 10) / 10;
-  console.log(`seeds ${from} to ${from + seeds - 1}: ${broken.size} broken so far of ${played} in ${minutes} minutes`);
+  if (report.broken.length > 0) say(told(report.broken));
+  say(`${seeds === 1 ? `seed ${from}` : `seeds ${from} to ${from + seeds - 1}`}: ${soFar()}`);
 }
 
 function count(report: Report): void {
@@ -58,16 +65,27 @@ async function oneAfterTheOther(): Promise<void> {
   }
 }
 
-if (values.only) {
-  for (let i = 0; i < Number(values.times); i++) await chunk(first, 1);
-  if (hashes.size > 1) console.log(`seed ${first} had ${hashes.size} different stories: a seed must fix everything.`);
-} else {
-  await Promise.all(Array.from({ length: availableParallelism() }, oneAfterTheOther));
+/** What was met, and the code to end with. */
+function sum(): number {
+  const never = played >= ALL_FAULTS_FROM ? FAULTS.filter((fault) => !hits.has(fault)) : [];
+  const oneStory = !values.only || hashes.size <= 1;
+  if (never.length > 0) say(`faults that never happened: ${never.join(", ")}`);
+  if (!oneStory) say(`seed ${first} had ${hashes.size} different stories: a seed must fix everything.`);
+  say(
+    `${played} seed${played === 1 ? "" : "s"} in virtual time, ${(played / ((Date.now() - startedAt) / 1000)).toFixed(1)}/s: ` +
+      `${broken.size} broke a promise (${[...broken].join(", ") || "none"})`,
+  );
+  if (broken.size > 0) return EXIT.broken;
+  return never.length === 0 && oneStory ? EXIT.kept : EXIT.otherwise;
 }
-const never = played >= ALL_FAULTS_FROM ? FAULTS.filter((fault) => !hits.has(fault)) : [];
-if (never.length > 0) console.log(`faults that never happened: ${never.join(", ")}`);
-console.log(
-  `${played} seeds in virtual time, ${(played / ((Date.now() - startedAt) / 1000)).toFixed(1)}/s: ` +
-    `${broken.size} broke a promise (${[...broken].join(", ") || "none"})`,
-);
-process.exit(broken.size + never.length === 0 && (!values.only || hashes.size === 1) ? 0 : 1);
+
+process.once("SIGINT", () => process.exit(sum() || EXIT.interrupted));
+try {
+  if (values.only) for (let i = 0; i < Number(values.times); i++) await chunk(first, 1);
+  else await Promise.all(Array.from({ length: availableParallelism() }, oneAfterTheOther));
+} catch (error) {
+  // Its own words are enough: where in this file it was noticed helps nobody.
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(sum() || EXIT.otherwise);
+}
+process.exit(sum());

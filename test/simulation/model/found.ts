@@ -1,5 +1,7 @@
 export interface Found {
   seed: number;
+  /** It was found before the later faults were there, and is played without them: with them it is another story. */
+  first: boolean;
   name: string;
   was: string;
 }
@@ -8,74 +10,111 @@ export interface Found {
 export const FOUND: Found[] = [
   {
     seed: 13,
+    first: true,
     name: "a full disk and a second attempt",
     was: "an attempt whose journal write had failed was repeated, found the snapshot in memory and armed the target with it on no disk",
   },
-  { seed: 48, name: "a full disk while arming", was: "the same for the arming, which the journal did not have" },
+  {
+    seed: 48,
+    first: true,
+    name: "a full disk while arming",
+    was: "the same for the arming, which the journal did not have",
+  },
   {
     seed: 52,
+    first: true,
     name: "home seen and then silent",
     was: "the site saw the target's own system answer, could not ask it again, and forced it off as if it were a silent image",
   },
   {
     seed: 118,
+    first: true,
     name: "a lost session's entry",
     was: "a restore whose capture had failed was refused for ever by the entry that the lost session had left at the site",
   },
   {
     seed: 188,
+    first: true,
     name: "rebooted while stranded",
     was: "a target that somebody rebooted while its session was stranded could never be proved home again",
   },
   {
     seed: 155,
+    first: true,
     name: "asked to go twice",
     was: "a second shutdown that was given up was not watched for: its system answered once more, counted as home, and went off",
   },
   {
     seed: 1373,
+    first: true,
     name: "a hello for a session that is no more",
     was: "another session held the target's lock, took the signal, and the image got a lease although its own session was terminated",
   },
   {
     seed: 2248,
+    first: true,
     name: "a released target's old arming",
     was: "the boot server went on serving the image of a session that was terminated, after another one was released without having got to the site",
   },
   {
     seed: 2627,
+    first: true,
     name: "an arming that does not show",
     was: "a BMC took the override and showed its old state: the arming failed, the restore saw nothing to do, and the target stayed armed",
   },
   {
     seed: 2957,
+    first: true,
     name: "asked late",
     was: "the request to shut down was lost and sent again half a minute later; the watch for a late power-off counted from the first one",
   },
   {
     seed: 3074,
+    first: true,
     name: "terminated while its target shuts down",
     was: "the session that brought the target home found its system still answering, which went off a moment later",
   },
   {
     seed: 4732,
+    first: true,
     name: "switched on after it was refused",
     was: "a power cycle of a target that was off was refused after the capture, and its owner's power-on meanwhile taken for a stranger's",
   },
   {
     seed: 7120,
+    first: true,
     name: "on, but not at once",
     was: "a target that was off was told to go on and showed it late: its session saw it off, said so, and ended before it went on",
   },
   {
     seed: 7244,
+    first: true,
     name: "off, by its BMC's word",
     was: "a BMC said for a moment that a target was off which was not; its own system answered, and nobody asked it",
   },
   {
     seed: 1207,
+    first: true,
     name: "a shutdown that the journal forgot",
     was: "the session that adopted a target did not hear that it had been asked to shut down before the journal was lost",
+  },
+  {
+    seed: 839,
+    first: true,
+    name: "restored, although it was released",
+    was: "a person released a lost session's target, and the reconciler, in between, wrote that nothing of it was left to bring home",
+  },
+  {
+    seed: 94,
+    first: false,
+    name: "a reboot that nobody could read",
+    was: "a signal whose text was no text cut the work short and made a record that is none",
+  },
+  {
+    seed: 248,
+    first: false,
+    name: "done, says another boot",
+    was: "what a boot said that never was the session's took the place of its own image's done and results",
   },
 ];
 

@@ -34,6 +34,7 @@ export class Network {
     const [, kind, nth] = /^https:\/\/(bmc|home)-(\d+)$/.exec(origin) ?? [];
     const machine = this.world.machines[Number(nth)];
     if (!machine) throw broken("ENOTFOUND");
+    if (this.world.later.noSockets()) return outside(0.1, () => Promise.reject(broken("EMFILE")));
     const asked = kind === "bmc" ? this.toBmc(machine, request) : this.toHome(machine);
     return untilAborted(asked, request.signal);
   }

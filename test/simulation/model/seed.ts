@@ -3,6 +3,7 @@ import type { SessionStatus } from "../../../src/domain/session.js";
 import { after, elapsed, eventsSoFar, install, inWorld, run, startAnew } from "./clock.js";
 import type { Machine } from "./machine.js";
 import { Random } from "./random.js";
+import { disturbLater } from "./strangers.js";
 import { World } from "./world.js";
 
 const MINUTE = 60_000;
@@ -24,10 +25,17 @@ export interface Told {
   endings: string[];
 }
 
+export interface Options {
+  /** No faults at all. */
+  quiet?: boolean;
+  /** Only the faults of the first stream: what a seed meant before the others came. */
+  first?: boolean;
+}
+
 /** Runs one seed, from the first start to the last machine at home. */
-export async function runSeed(seed: number, options: { quiet?: boolean } = {}): Promise<Told> {
+export async function runSeed(seed: number, options: Options = {}): Promise<Told> {
   startAnew();
-  const world = new World(seed, options.quiet === true);
+  const world = new World(seed, options);
   const noise = new Random(seed + 7_777);
   install(() => noise.next());
   inWorld(() => begin(world));
@@ -39,7 +47,9 @@ export async function runSeed(seed: number, options: { quiet?: boolean } = {}): 
     if (calmAt === Number.POSITIVE_INFINITY) {
       calmAt = elapsed();
       world.adversary.stop();
+      world.later.stop();
       world.jumpClock(0);
+      world.setClocks(0, "all");
       for (const machine of world.machines) machine.bmc.password = world.promises.rightPassword;
       world.tell("the adversary has stopped");
     }
@@ -83,6 +93,7 @@ function begin(world: World): void {
   world.startSessions();
   world.startSite();
   const { random } = world;
+  disturbLater(world);
   for (const machine of world.machines) {
     const action = random.pick(["active", "active", "active", "resume", "passive", "cycle", "approved"]);
     after(random.between(500, 3_000), () => world.startSession(machine, { action }));

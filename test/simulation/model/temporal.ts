@@ -26,8 +26,17 @@ interface Worker {
   activities: Record<string, (input: unknown) => Promise<unknown>>;
 }
 
+interface Signal {
+  name: string;
+  payload: unknown;
+}
+
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const CENTRAL = "pitstop";
+/** Longer than any workflow task takes to begin. */
+const TASK_MS = 30;
+/** Less than a boot is waited for, and longer than most images work. */
+const HELD_MS = 100_000;
 
 function msOf(given: string | number | undefined): number | null {
   if (given === undefined || typeof given === "number") return given ?? null;
@@ -43,6 +52,8 @@ export class Temporal {
   private readonly waiting = new Map<string, (() => void)[]>();
   readonly executions: Execution[] = [];
   runs = 0;
+  /** By how much the server's clock is wrong, by which workflows know the time. Its timers are not affected. */
+  private skewMs = 0;
 
   constructor(readonly world: World) {}
 
@@ -76,9 +87,15 @@ export class Temporal {
   start(id: string, workflow: (input: never) => Promise<unknown>, input: unknown): Execution | null {
     if (this.open(id)) return null;
     const run = new Execution(this, id, this.world.random.uuid());
+    run.setClock(this.skewMs);
     this.executions.push(run);
     run.start(workflow, copy(input));
     return run;
+  }
+
+  setClock(skewMs: number): void {
+    this.skewMs = skewMs;
+    for (const run of this.executions) run.setClock(skewMs);
   }
 
   /** As much of the client as the product uses. */
@@ -129,7 +146,10 @@ export class Temporal {
       if (fault === "lost") throw new Error("14 UNAVAILABLE: no connection");
       const run = this.open(id);
       if (!run) throw new WorkflowNotFoundError();
-      for (const lateMs of this.world.adversary.deliveries()) run.signal(name, payload, lateMs);
+      for (const lateMs of this.world.adversary.deliveries()) {
+        if (this.world.later.holdsSignal()) run.hold(name, payload);
+        else run.signal(name, payload, lateMs);
+      }
       if (fault === "executed") throw new Error("4 DEADLINE_EXCEEDED");
     });
   }
@@ -146,15 +166,21 @@ export class Execution {
   conditions: { is: () => boolean; resolve: () => void }[] = [];
   private readonly life: Life;
   private readonly context: Context;
-  private early: { name: string; payload: unknown }[] = [];
+  private early: Signal[] = [];
+  /** Signals that the next one overtakes. */
+  private held: Signal[] = [];
 
   constructor(
     readonly temporal: Temporal,
     readonly id: string,
     readonly runId: string,
   ) {
-    this.life = new Life(`workflow ${id}`);
+    this.life = new Life(`workflow ${id}`, true);
     this.context = { life: this.life, workflow: this };
+  }
+
+  setClock(skewMs: number): void {
+    this.life.skewMs = skewMs;
   }
 
   get phase(): string {
@@ -168,7 +194,7 @@ export class Execution {
         (result) => this.end("completed", copy(result), null),
         (error: Error) => this.end("failed", null, error),
       );
-      for (const { name, payload } of this.early.splice(0)) this.handlers.get(name)?.handle(payload);
+      for (const signal of this.early.splice(0)) this.handle(signal);
     });
   }
 
@@ -209,12 +235,34 @@ export class Execution {
       after(lateMs, () => {
         if (this.status !== "open") return;
         this.do(`signal ${name}`, () => {
-          const handler = this.handlers.get(name);
-          if (handler) handler.handle(copy(payload));
+          if (this.handlers.has(name)) this.handle({ name, payload });
           else this.early.push({ name, payload });
         });
+        for (const one of this.held.splice(0)) this.signal(one.name, one.payload, TASK_MS);
       }),
     );
+  }
+
+  /** Delivered after the next one, or after a while where none comes. */
+  hold(name: string, payload: unknown): void {
+    const signal = { name, payload };
+    this.held.push(signal);
+    inWorld(() =>
+      after(HELD_MS, () => {
+        if (!this.held.includes(signal)) return;
+        this.held = this.held.filter((one) => one !== signal);
+        this.signal(name, payload, 0);
+      }),
+    );
+  }
+
+  private handle({ name, payload }: Signal): void {
+    try {
+      this.handlers.get(name)?.handle(copy(payload));
+    } catch (error) {
+      const { promises } = this.temporal.world;
+      promises.break(1, `The signal ${name} stops the session ${this.runId} for ever: ${String(error)}`);
+    }
   }
 
   /** Whether the update was taken. */

@@ -5,6 +5,7 @@ import { Action } from "../../../src/domain/action.js";
 import { Image } from "../../../src/domain/image.js";
 import type { SessionRequest } from "../../../src/domain/session.js";
 import { Target } from "../../../src/domain/target.js";
+import type { ObjectStore } from "../../../src/stores/store.js";
 import { temporalLink } from "../../../src/temporal/link.js";
 import { startSessions } from "../../../workers/sessions.js";
 import { startSiteRole } from "../../../workers/site-role.js";
@@ -14,10 +15,12 @@ import { PASSWORD } from "./bmc.js";
 import { SimulatedCatalogue, simulatedObjects } from "./catalogue.js";
 import { after, elapsed, inWorld, Life, within } from "./clock.js";
 import { Disk } from "./disk.js";
+import { Later } from "./later.js";
 import { type Boot, Machine } from "./machine.js";
 import { Network } from "./network.js";
 import { Promises } from "./promises.js";
 import { Random } from "./random.js";
+import type { Options } from "./seed.js";
 import { Temporal } from "./temporal.js";
 
 const DATA = "/data";
@@ -34,6 +37,7 @@ export function theWorld(): World {
 export class World {
   readonly random: Random;
   readonly adversary: Adversary;
+  readonly later: Later;
   readonly promises: Promises;
   readonly temporal: Temporal;
   readonly network: Network;
@@ -42,17 +46,24 @@ export class World {
   readonly machines: Machine[] = [];
   readonly story: string[] = [];
   readonly phases = new Set<string>();
-  private readonly objects = simulatedObjects();
+  private readonly objects: ObjectStore;
+  /** By how much the hosts' clocks are wrong, whatever is started on them. */
+  private readonly wrongMs = { site: 0, sessions: 0 };
   private siteLife: Life | null = null;
   private sessionsLife: Life | null = null;
+  private siteWasSetBack = false;
+  /** When the site last came up after its clock had been set back: it cannot know how old the leases in its journal are. */
+  siteFoundBackAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     readonly seed: number,
-    quiet: boolean,
+    { quiet = false, first = false }: Options,
   ) {
     present = this;
     this.random = new Random(seed);
     this.adversary = new Adversary(new Random(seed + 1_000_003), elapsed, quiet);
+    this.later = new Later(new Random(seed + 2_000_003), elapsed, this.adversary.hits, quiet || first);
+    this.objects = simulatedObjects(this);
     this.promises = new Promises(this);
     this.temporal = new Temporal(this);
     this.network = new Network(this);
@@ -74,6 +85,9 @@ export class World {
 
   startSite(): void {
     const life = new Life("site");
+    life.skewMs = this.wrongMs.site;
+    if ((this.siteLife?.skewMs ?? 0) > life.skewMs) this.siteWasSetBack = true;
+    if (this.siteWasSetBack) this.siteFoundBackAt = elapsed();
     this.siteLife = life;
     inWorld(() => this.tell("the site starts"));
     const config = {
@@ -102,6 +116,7 @@ export class World {
 
   startSessions(): void {
     const life = new Life("sessions");
+    life.skewMs = this.wrongMs.sessions;
     this.sessionsLife = life;
     within({ life }, () => {
       void startSessions({
@@ -130,8 +145,25 @@ export class World {
   }
 
   jumpClock(ms: number): void {
-    if (this.siteLife) this.siteLife.skewMs = ms;
+    this.setSiteClock(ms);
     this.tell(`the site's clock jumps by ${Math.round(ms / 1000)} s`);
+  }
+
+  /** Clocks of hosts: what is started there has them too. Temporal is where the sessions are. */
+  setClocks(ms: number, whose: "sessions" | "all"): void {
+    if (ms !== 0) this.tell(`${whose === "all" ? "all clocks are" : "the sessions' clock is"} wrong by ${ms / 1000} s`);
+    this.wrongMs.sessions = ms;
+    if (this.sessionsLife) this.sessionsLife.skewMs = ms;
+    this.temporal.setClock(ms);
+    if (whose === "sessions") return;
+    this.wrongMs.site = ms;
+    this.setSiteClock(ms);
+  }
+
+  private setSiteClock(ms: number): void {
+    if (!this.siteLife) return;
+    if (ms < this.siteLife.skewMs) this.siteWasSetBack = true;
+    this.siteLife.skewMs = ms;
   }
 
   startSession(machine: Machine, request: Partial<SessionRequest>, id = `maintenance/${machine.name}`) {
@@ -170,7 +202,9 @@ export class World {
   bootOfNonce(machine: Machine, nonce: string): Boot | null {
     const entry = this.entry(machine);
     if (!entry?.boot) return null;
-    const deadline = Date.parse(entry.absoluteDeadline) - Date.now();
+    // By the site's clock alone, as it stands in the archive: the target's own may be of any year.
+    const minted = entry.boot.nonces.find((one) => one.nonce === nonce)?.mintedAt ?? "";
+    const deadline = Date.parse(entry.absoluteDeadline) - Date.parse(minted);
     const { wasOff } = entry.boot;
     return { nonce, leaseMs: LEASE_MS, deadlineMs: elapsed() + deadline, wasOff, bootId: machine.bootId };
   }
@@ -235,7 +269,8 @@ export class World {
 
   private logged(who: string, facts: object | string, message?: string): void {
     const text = typeof facts === "string" ? facts : `${message} ${JSON.stringify(facts)}`;
-    this.tell(`${who}: ${text.slice(0, 300)}`);
+    // Without the stack: a story is the same in every folder, and after every change that changes nothing.
+    this.tell(`${who}: ${text.replace(/\\n {4}at [^"]*/g, "").slice(0, 300)}`);
     this.promises.shown(text);
   }
 }

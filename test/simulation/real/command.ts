@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { EXIT, speaker } from "../speaker.js";
 import { attack, explain, type SeedResult } from "./attack.js";
 import { BATCH } from "./schedule.js";
 
@@ -21,23 +22,28 @@ const failed: SeedResult[] = [];
 const trouble: string[] = [];
 let played = 0;
 let strandings = 0;
+let playing = "";
+const startedAt = Date.now();
+const minutes = () => ((Date.now() - startedAt) / 60_000).toFixed(1);
+const say = speaker(() => `${playing} after ${minutes()} minutes: ${failed.length} failed so far of ${played}`);
 
 function tell(seed: SeedResult): void {
   strandings += seed.stranded.length;
-  console.log(`seed ${seed.seed}: ${seed.broken.length === 0 ? "kept" : "BROKEN"} (${seed.outcomes.join(", ")})`);
-  for (const line of seed.stranded) console.log(`  announced stranded: ${line}`);
+  say(`seed ${seed.seed}: ${seed.broken.length === 0 ? "kept" : "BROKEN"} (${seed.outcomes.join(", ")})`);
+  for (const line of seed.stranded) say(`  announced stranded: ${line}`);
   if (seed.broken.length > 0) {
     failed.push(seed);
-    console.log(explain(seed));
-  } else if (values.story) console.log(seed.report);
+    say(explain(seed));
+  } else if (values.story) say(seed.report);
 }
 
 async function round(seeds: number[]): Promise<void> {
+  playing = `seeds ${seeds[0]} to ${seeds.at(-1)} are being played`;
   const result = await attack(seeds, tell);
   played += seeds.length;
   trouble.push(...result.trouble);
-  for (const line of result.trouble) console.log(line);
-  console.log(`seeds ${seeds[0]} to ${seeds.at(-1)}: ${result.seconds} s, ${failed.length} failed so far of ${played}`);
+  for (const line of result.trouble) say(line);
+  say(`seeds ${seeds[0]} to ${seeds.at(-1)}: ${result.seconds} s, ${failed.length} failed so far of ${played}`);
 }
 
 if (values.only) {
@@ -50,8 +56,9 @@ if (values.only) {
     next += size;
   }
 }
-console.log(
+say(
   `${played} seeds against real servers: ${failed.length} broke a promise (${failed.map(({ seed }) => seed).join(", ") || "none"}), ` +
     `${strandings} times a target was announced stranded and then came home, ${trouble.length} troubles with the servers`,
 );
-process.exit(failed.length + trouble.length === 0 ? 0 : 1);
+if (failed.length > 0) process.exit(EXIT.broken);
+process.exit(trouble.length > 0 ? EXIT.otherwise : EXIT.kept);

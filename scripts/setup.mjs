@@ -84,6 +84,8 @@ export function ensureDependencies() {
     .digest("hex");
   const stamp = join(root, "node_modules", ".pitstop-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
+  // What is there is taken as it is: npm ci would remove it from under whoever uses it now.
+  if (process.env.PITSTOP_NO_INSTALL === "1" && existsSync(dirname(stamp))) return;
   console.log("installing the npm dependencies (npm ci)");
   const npm = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, stdio: "inherit" });
   if (npm.status !== 0) fail("npm ci failed; its message is above. Start again when the registry can be reached.");

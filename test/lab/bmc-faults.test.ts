@@ -109,6 +109,17 @@ test("settings-object: the system refuses Boot, and its Settings resource takes 
   expect((await bmc.ask("GET", path)).status).toBe(404);
 });
 
+test("continuous-only: there is no Once to choose, and what is lasting stays", async () => {
+  await start({ fault: "continuous-only" });
+  const once = { BootSourceOverrideEnabled: "Once", BootSourceOverrideTarget: "Pxe" };
+  expect((await bmc.patchBoot(once)).status).toBe(400);
+  expect((await bmc.patchBoot({ ...once, BootSourceOverrideEnabled: "Continuous" })).status).toBe(200);
+  expect((await bmc.ask("GET", SYSTEM)).json.Boot).toMatchObject({
+    BootSourceOverrideEnabled: "Continuous",
+    "BootSourceOverrideEnabled@Redfish.AllowableValues": ["Disabled", "Continuous"],
+  });
+});
+
 test("a fault that does not exist is refused in one sentence", async () => {
   await start();
   const wrong = { fault: "gremlins" } as unknown as FaultSpec;

@@ -24,4 +24,6 @@ export interface Fault {
   endsSessions?(seen: Seen): boolean;
   /** Changes of Boot go to a Settings resource, and the system itself refuses them. */
   bootInSettings?: true;
+  /** `Once` is no value of BootSourceOverrideEnabled. */
+  knowsNoOnce?: true;
 }

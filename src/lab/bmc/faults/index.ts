@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { PitstopError } from "../../../domain/errors.js";
+import { ContinuousOnlyFault, continuousOnlyFault } from "./continuous-only.js";
 import { DelayFault, delayFault } from "./delay.js";
 import { DropFault, dropFault } from "./drop.js";
 import { EtagFault, etagFault } from "./etag.js";
@@ -17,6 +18,7 @@ import { StickyMediaFault, stickyMediaFault } from "./sticky-media.js";
 
 /** A fault as data, chosen by its name. */
 export const FaultSpec = z.discriminatedUnion("fault", [
+  ContinuousOnlyFault,
   DelayFault,
   DropFault,
   EtagFault,
@@ -34,6 +36,8 @@ export type FaultSpec = z.input<typeof FaultSpec>;
 
 function makeFault(spec: z.output<typeof FaultSpec>): Fault {
   switch (spec.fault) {
+    case "continuous-only":
+      return continuousOnlyFault();
     case "delay":
       return delayFault(spec);
     case "drop":
@@ -132,6 +136,10 @@ export class FaultSet {
 
   get bootInSettings(): boolean {
     return this.#each().some((fault) => fault.bootInSettings === true);
+  }
+
+  get knowsNoOnce(): boolean {
+    return this.#each().some((fault) => fault.knowsNoOnce === true);
   }
 
   #each(): Fault[] {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { messageOf } from "../../../domain/errors.js";
 import type { LabMachine } from "../../machine.js";
+import type { FaultSet } from "../faults/index.js";
 import { refuse } from "../messages.js";
 import { type BmcParts, type Json, link, type Patch, patchOf, SYSTEM } from "../resource.js";
 import { OVERRIDE_TARGETS, type Override } from "../state.js";
@@ -11,13 +12,14 @@ const targetsOf = (machine: LabMachine) =>
 const modeOf = (machine: LabMachine) => (machine.firmware === "uefi" ? "UEFI" : "Legacy");
 const HttpUri = z.url({ protocol: /^https?$/ }).max(2048);
 const ENABLED = ["Disabled", "Once", "Continuous"] as const;
+const enabledOf = (faults: FaultSet) => ENABLED.filter((one) => one !== "Once" || !faults.knowsNoOnce);
 
 /** ComputerSystem.Boot (DSP0268). */
-export async function describeBoot({ machine, state }: BmcParts): Promise<Json> {
+export async function describeBoot({ machine, state, faults }: BmcParts): Promise<Json> {
   const { override } = state.current;
   return {
     BootSourceOverrideEnabled: override.enabled,
-    "BootSourceOverrideEnabled@Redfish.AllowableValues": ENABLED,
+    "BootSourceOverrideEnabled@Redfish.AllowableValues": enabledOf(faults),
     BootSourceOverrideTarget: override.target,
     "BootSourceOverrideTarget@Redfish.AllowableValues": targetsOf(machine),
     BootSourceOverrideMode: modeOf(machine),
@@ -29,9 +31,9 @@ export async function describeBoot({ machine, state }: BmcParts): Promise<Json> 
 }
 
 /** The mode has one value only, and HttpBootUri means something under UEFI only. */
-const bootSchema = (machine: LabMachine) =>
+const bootSchema = ({ machine, faults }: BmcParts) =>
   z.strictObject({
-    BootSourceOverrideEnabled: z.enum(ENABLED).optional(),
+    BootSourceOverrideEnabled: z.enum(enabledOf(faults)).optional(),
     BootSourceOverrideTarget: z.enum(targetsOf(machine)).optional(),
     BootSourceOverrideMode: z.enum([modeOf(machine)]).optional(),
     HttpBootUri: machine.firmware === "uefi" ? HttpUri.nullish() : z.null().optional(),
@@ -41,7 +43,7 @@ const bootSchema = (machine: LabMachine) =>
 /** All that PATCH may change of the system. `inSettings`: Boot is changed elsewhere, and is read-only here. */
 export function systemPatch(parts: BmcParts, inSettings: boolean): Patch {
   const schema = z.strictObject({
-    ...(inSettings ? {} : { Boot: bootSchema(parts.machine) }),
+    ...(inSettings ? {} : { Boot: bootSchema(parts) }),
     AssetTag: z.string().max(63),
     PowerRestorePolicy: z.enum(["AlwaysOn", "AlwaysOff", "LastState"]),
   });
@@ -54,7 +56,7 @@ export function systemPatch(parts: BmcParts, inSettings: boolean): Patch {
 
 /** The change of Boot alone, for the Settings resource. */
 export function bootPatch(parts: BmcParts): Patch {
-  return patchOf(z.strictObject({ Boot: bootSchema(parts.machine) }), async ({ Boot: boot }) => {
+  return patchOf(z.strictObject({ Boot: bootSchema(parts) }), async ({ Boot: boot }) => {
     if (boot) await writeBoot(parts, boot);
   });
 }

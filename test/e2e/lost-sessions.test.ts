@@ -1,16 +1,31 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { Client, Connection } from "@temporalio/client";
 import { afterAll, beforeAll, expect, onTestFailed, test } from "vitest";
-import type { SessionRecord } from "../../src/domain/record.js";
+import { expectRepaired, terminate } from "../support/lost-session.js";
 import { type Home, Operator, until } from "../support/operator.js";
 
 /** Sessions that were lost with their targets away: what Temporal does not know any more, the operations server brings home. */
 let op: Operator;
-const MACHINES = ["terminated", "second-session", "database-gone", "all-gone-1", "all-gone-2", "no-journal"];
+const MACHINES = [
+  "terminated",
+  "second-session",
+  "database-gone",
+  "all-gone-1",
+  "all-gone-2",
+  "no-journal",
+  "no-catalogue",
+];
+/** The second change of Boot is the one that disarms. A refused request is sent once more with a fresh login; then a person is called. */
+const REFUSED_ON_THE_WAY_HOME = {
+  fault: "status" as const,
+  status: 401,
+  match: { method: "PATCH" as const, path: "Systems/1" },
+  after: 1,
+  times: 2,
+};
 beforeAll(async () => {
-  op = await Operator.start({ machines: MACHINES.map((name) => ({ name })) });
+  const refused = { name: "refused", bmcFaults: [REFUSED_ON_THE_WAY_HOME] };
+  op = await Operator.start({ machines: [...MACHINES.map((name) => ({ name })), refused] });
   await op.addImage("noise");
   await op.apply(`
 kind: Action
@@ -18,6 +33,13 @@ name: long
 image: noise
 mode: active
 limits: {lease: 60s}
+tasks: [{name: count, script: "sleep 600"}]
+---
+kind: Action
+name: not-by-lease
+image: noise
+mode: active
+limits: {lease: 10m}
 tasks: [{name: count, script: "sleep 600"}]
 ---
 kind: Action
@@ -35,8 +57,8 @@ test("a session that was terminated in the image: the target comes home, and the
   onTestFailed(() => console.log(op.story));
   const before = await op.home("terminated");
   const lost = await away("terminated");
-  await terminate("terminated");
-  await expectRepaired("terminated", lost, before, /was ended from outside \(terminated\)|was lost/);
+  await terminate(op, "terminated");
+  await expectRepaired(op, "terminated", lost, before, /was ended from outside \(terminated\)|was lost/);
 });
 
 test("another session on a target that a lost one left away brings it home before it does anything else", {
@@ -45,11 +67,11 @@ test("another session on a target that a lost one left away brings it home befor
   onTestFailed(() => console.log(op.story));
   const before = await op.home("second-session");
   const lost = await away("second-session");
-  await terminate("second-session");
+  await terminate(op, "second-session");
   const said = await op.run("run", "second-session", "-a", "short", "--wait");
   // Whoever is first, the reconciler or the person: the target is home, and nothing was done on it in between.
   expect(said.out + said.err).toMatch(/is home|is busy/);
-  await expectRepaired("second-session", lost, before, /was lost/);
+  await expectRepaired(op, "second-session", lost, before, /was lost/);
   expect(await op.run("run", "second-session", "-a", "short", "--wait")).toMatchObject({ exit: 0 });
 });
 
@@ -61,9 +83,9 @@ test("a lost journal and a terminated session: the catalogue's snapshot brings t
   const lost = await away("no-journal");
   await op.serve?.end("SIGKILL");
   rmSync(join(op.data, "site", "journal"), { recursive: true });
-  await terminate("no-journal");
+  await terminate(op, "no-journal");
   await op.startServe();
-  await expectRepaired("no-journal", lost, before, /was lost/);
+  await expectRepaired(op, "no-journal", lost, before, /was lost/);
 });
 
 test("the Temporal server's database is deleted under a server that goes on: targets home, sessions told as lost", {
@@ -73,7 +95,7 @@ test("the Temporal server's database is deleted under a server that goes on: tar
   const before = await op.home("database-gone");
   const lost = await away("database-gone");
   deleteDatabase();
-  await expectRepaired("database-gone", lost, before, /was lost/);
+  await expectRepaired(op, "database-gone", lost, before, /was lost/);
   expect(await op.run("run", "database-gone", "-a", "short", "--wait")).toMatchObject({ exit: 0 });
 });
 
@@ -92,51 +114,75 @@ test("everything is killed and the database is gone at the cold start: targets h
   deleteDatabase();
   await op.startServe();
   for (const target of targets) {
-    await expectRepaired(target, lost.get(target) as string, before.get(target) as Home, /was lost/);
+    await expectRepaired(op, target, lost.get(target) as string, before.get(target) as Home, /was lost/);
   }
 });
 
-/** Starts a long session and waits until it works in the image. */
-async function away(target: string): Promise<string> {
-  expect(await op.run("run", target, "-a", "long")).toMatchObject({ exit: 0, err: "" });
-  return (await op.untilPhase(target, "working")).session;
-}
+test("a lost session whose target cannot be put back is shown as stranded with its reason; retried, it is home", {
+  timeout: 240_000,
+}, async () => {
+  onTestFailed(() => console.log(op.story, op.seen("refused")));
+  const before = await op.home("refused");
+  const lost = await away("refused", "not-by-lease");
+  await terminate(op, "refused");
+  const { session, stranded } = await op.untilPhase("refused", "stranded", 120_000);
+  expect(session).not.toBe(lost);
+  expect(stranded).toMatchObject({ code: "unauthorized", message: expect.stringMatching(/^\S.*refused.*\.$/) });
+  expect((await op.run("get", "sessions", "--target", "refused")).out).toMatch(/stranded/);
+  expect((await op.run("session", "show", "refused")).out).toContain(stranded?.message);
+  // The lost one is told as lost, and not as ended before its target is proved home.
+  const told = async () => {
+    const record = await op.record(lost);
+    return record?.failure?.code === "lost" ? record : null;
+  };
+  expect(await until("it is told as lost", told, 60_000)).toMatchObject({ endedAt: null, ending: null });
 
-async function terminate(target: string): Promise<void> {
-  const { port } = JSON.parse(readFileSync(join(op.data, "temporal", "server.json"), "utf8")) as { port: number };
-  const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
-  await new Client({ connection }).workflow.getHandle(`maintenance/${target}`).terminate("a test");
-  await connection.close();
+  expect(await op.run("session", "retry", "refused")).toMatchObject({ exit: 0, err: "" });
+  await expectRepaired(op, "refused", lost, before, /was brought home by/);
+});
+
+test("the catalogue is lost and the session terminated: by the site's journal alone the target comes home", {
+  timeout: 300_000,
+}, async () => {
+  onTestFailed(() => console.log(op.story, op.seen("no-catalogue")));
+  const before = await op.home("no-catalogue");
+  const lost = await away("no-catalogue", "not-by-lease");
+  await op.serve?.end("SIGKILL");
+  rmSync(join(op.data, "catalogue"), { recursive: true });
+  await terminate(op, "no-catalogue");
+  await op.startServe();
+  // Nobody here knows of the session any more. What targets there are is said again, as at the first time.
+  expect(await op.record(lost)).toBeNull();
+  expect(await op.run("apply", "-f", join(op.data, "lab", "targets.yaml"))).toMatchObject({ exit: 0 });
+
+  const restored = async () => {
+    const record = await op.record("no-catalogue");
+    return record?.endedAt && record.home?.proved ? record : null;
+  };
+  // A restore that was refused, because its target was not known yet, is started again after a minute.
+  const record = await until("the target is proved home", restored, 200_000);
+  expect(record).toMatchObject({ requestedBy: "the reconciler", ending: "restored", restore: { differences: [] } });
+  expect(record.session).not.toBe(lost);
+  expect(await op.home("no-catalogue")).toMatchObject({
+    machineId: before.machineId,
+    bootCount: before.bootCount + 1,
+  });
+  expect(op.bmc("no-catalogue")).toMatchObject({ override: { enabled: "Disabled" }, medium: null, wasOn: true });
+  await until(
+    "the site has forgotten the session",
+    async () => (existsSync(join(op.data, "site", "journal", "no-catalogue.json")) ? null : true),
+    20_000,
+  );
+});
+
+/** Starts a long session and waits until it works in the image. */
+async function away(target: string, action = "long"): Promise<string> {
+  expect(await op.run("run", target, "-a", action)).toMatchObject({ exit: 0, err: "" });
+  return (await op.untilPhase(target, "working")).session;
 }
 
 function deleteDatabase(): void {
   process.kill(op.temporalPid(), "SIGKILL");
   const folder = join(op.data, "temporal");
   for (const name of readdirSync(folder)) if (name.startsWith("temporal.db")) rmSync(join(folder, name));
-}
-
-async function expectRepaired(target: string, session: string, before: Home, how: RegExp): Promise<void> {
-  const record = await until(
-    `the lost session of ${target} is told as ended`,
-    async () => {
-      const found = (await op.rest(`/api/v1/sessions/${session}`).catch(() => null)) ?? null;
-      const body = found?.ok ? ((await found.json()) as SessionRecord) : null;
-      return body?.endedAt ? body : null;
-    },
-    200_000,
-  );
-  expect(record).toMatchObject({ session, outcome: "failed", ending: "restored", failure: { code: "lost" } });
-  expect(record.failure?.message).toMatch(how);
-  const after = await op.home(target);
-  expect(after).toMatchObject({ machineId: before.machineId, bootCount: before.bootCount + 1 });
-  expect(op.bmc(target)).toMatchObject({ override: { enabled: "Disabled" }, medium: null, wasOn: true });
-  // The session that brought it home has ended as well, with a proof of its own, and nothing is left open anywhere.
-  await op.untilEnded(target);
-  const list = JSON.parse((await op.run("get", "sessions", "--target", target, "-o", "json")).out) as SessionRecord[];
-  expect(list.every(({ endedAt, ending }) => endedAt !== null && ending === "restored")).toBe(true);
-  const by = list.find((one) => record.failure?.message.includes(one.session));
-  const restore = (await (await op.rest(`/api/v1/sessions/${by?.session}`)).json()) as SessionRecord;
-  expect(restore).toMatchObject({ ending: "restored", restore: { differences: [] }, home: { proved: true } });
-  await sleep(200);
-  expect(existsSync(join(op.data, "site", "journal", `${target}.json`))).toBe(false);
 }

@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, onTestFailed, test } from "vitest";
+import type { SessionRecord } from "../../src/domain/record.js";
+import { expectRepaired, HeldReconciler, terminate } from "../support/lost-session.js";
 import { type Home, Operator, until } from "../support/operator.js";
 
 /** Short, and yet more than a busy host needs between two words of a living session, which come every third of it. */
@@ -17,6 +19,8 @@ const ALL = [...RUNNING, "bios-off"] as const;
 const folder = mkdtempSync(join(tmpdir(), "pitstop-deadman-"));
 /** Disks that no system of these machines has a reason to write to, beside those that they boot from. */
 const extra = new Map(RUNNING.map((name) => [name as string, join(folder, `${name}.img`)]));
+/** Temporal, site and server live on, and yet nobody brings home a session that was lost. */
+const reconciler = new HeldReconciler(folder);
 let op: Operator;
 
 beforeAll(async () => {
@@ -28,7 +32,8 @@ beforeAll(async () => {
     { ...qemu("bios-off"), power: "off" as const },
     { name: "silence" },
   ];
-  op = await Operator.start({ machines }, "10.0.2.2");
+  op = await Operator.start({ machines }, "10.0.2.2", reconciler.env);
+  delete op.env.NODE_OPTIONS;
   await op.addImage("noise");
   await op.apply(`
 kind: Action
@@ -72,6 +77,29 @@ test("a site that lives while Temporal is silent extends no lease: the target is
   expect((await op.home("silence")).bootCount).toBe(before.bootCount + 1);
 });
 
+test("a session that is terminated under a server that lives: nobody extends the lease, and by it the target comes home", {
+  timeout: 600_000,
+}, async () => {
+  onTestFailed(() => console.log(op.story, consoleOf("bios-on").slice(-3000)));
+  const before = await op.home("bios-on", BOOT_MS);
+  const { session } = await away("bios-on", "hold");
+  const [said, asked] = [consoleOf("bios-on").length, op.writes("bios-on").length];
+  await terminate(op, "bios-on");
+
+  const after = await op.home("bios-on", LEASE_S * 1000 + BOOT_MS);
+  expect(after).toMatchObject({ machineId: before.machineId, bootCount: before.bootCount + 1 });
+  expect(after.bootId).not.toBe(before.bootId);
+  expect(consoleOf("bios-on").slice(said)).toContain("dead-man: no lease any more; going home (reboot)");
+  expect(powerLog("bios-on").slice(-2)).toEqual(["guest-reset", "start disk"]);
+  expect(op.bmc("bios-on").override.enabled).toBe("Disabled");
+  // It was its lease alone: the reconciler has seen the loss and was held back, and nobody asked anything of the BMC.
+  await until("the reconciler is held back", async () => (op.story.includes("held bios-on") ? true : null), 60_000);
+  expect(op.writes("bios-on")).toHaveLength(asked);
+
+  reconciler.release();
+  await expectRepaired(op, "bios-on", session, before, /was lost/);
+});
+
 test("everything is gone for good: each target is home within its lease and the boot of its own system, as it was", {
   timeout: 900_000,
 }, async () => {
@@ -81,6 +109,8 @@ test("everything is gone for good: each target is home within its lease and the 
   const wholeDisk = digest(diskOf("bios-off"));
   const extraDisks = [...extra.values()].map(digest);
   await Promise.all(ALL.map((name) => away(name, "hold")));
+  const said = new Map(ALL.map((name) => [name, consoleOf(name).length]));
+  const saidSince = (name: (typeof ALL)[number]) => consoleOf(name).slice(said.get(name));
 
   const temporal = op.temporalPid();
   await op.serve?.end("SIGKILL");
@@ -96,10 +126,10 @@ test("everything is gone for good: each target is home within its lease and the 
     expect(home[index]).toMatchObject({ machineId: was.machineId, userFileSha256: was.userFileSha256 });
     expect(home[index]?.bootId).not.toBe(was.bootId);
     expect(home[index]?.bootCount).toBe(was.bootCount + 1);
-    expect(consoleOf(name)).toContain("dead-man: no lease any more; going home (reboot)");
+    expect(saidSince(name)).toContain("dead-man: no lease any more; going home (reboot)");
     expect(powerLog(name).slice(-2)).toEqual(["guest-reset", "start disk"]);
   }
-  expect(consoleOf("bios-off")).toContain("dead-man: no lease any more; going home (off)");
+  expect(saidSince("bios-off")).toContain("dead-man: no lease any more; going home (off)");
   for (const name of ALL) expect(op.bmc(name).override.enabled).toBe("Disabled");
   expect([...extra.values()].map(digest)).toEqual(extraDisks);
   expect(digest(diskOf("bios-off"))).toBe(wholeDisk);
@@ -118,11 +148,12 @@ test("everything is gone for good: each target is home within its lease and the 
 });
 
 /** Starts the action and waits until the target works in the image. */
-async function away(target: string, action: string): Promise<void> {
+async function away(target: string, action: string): Promise<SessionRecord> {
   expect(await op.run("run", target, "-a", action)).toMatchObject({ exit: 0, err: "" });
-  await op.untilPhase(target, "working", BOOT_MS);
+  const record = await op.untilPhase(target, "working", BOOT_MS);
   // The task has begun: what hangs on it is a working agent, not one that has only said hello.
   await sleep(1_000);
+  return record;
 }
 
 const machineFolder = (name: string) => join(op.data, "lab", "machines", name, "machine");

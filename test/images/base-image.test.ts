@@ -20,7 +20,7 @@ import {
   xfsDisk,
 } from "../support/disks.js";
 import { TestGateway } from "../support/gateway.js";
-import { hangKernel } from "../support/kernel-hang.js";
+import { hangKernel } from "../support/guest-kernel.js";
 import { builtinAction } from "./actions.js";
 
 /** Software emulation on a busy machine: a boot that takes 6 s alone has been seen to take 40. */

@@ -2,6 +2,8 @@ import { connect, type Socket } from "node:net";
 
 /** `cli; jmp .` of x86: this processor takes no interrupt and never comes back. */
 const HANG = "faebfe";
+/** `ud2` of x86. */
+const INVALID = "0f0b";
 /** Offsets in the answer to `g` of an x86-64 stub: 16 registers of 8 bytes, then RIP, EFLAGS and CS of 8, 4 and 4 bytes. */
 const RIP = 16 * 16;
 const CS = RIP + 16 + 8;
@@ -11,14 +13,21 @@ const MOMENT_MS = 337;
 const STOPPED = /^[TS]/;
 
 /** Makes a guest's only processor hang in its kernel, interrupts off, through the GDB stub of a QEMU with `-gdb tcp:...`. */
-export async function hangKernel(port: number): Promise<void> {
+export const hangKernel = (port: number): Promise<void> => writeInKernel(port, (rip) => rip, HANG);
+
+/** Who next comes to this address of the guest's kernel, 16 digits of hex, meets an instruction that there is not. */
+export const plantInvalid = (port: number, address: string): Promise<void> =>
+  writeInKernel(port, () => address, INVALID);
+
+/** Only while the guest is in its kernel: what is mapped there, user space may not have. */
+async function writeInKernel(port: number, where: (rip: string) => string, code: string): Promise<void> {
   const stub = await Stub.open(port);
   for (let tries = 0; tries < TRIES; tries++) {
     const registers = await stub.ask("g", /^[0-9a-fx]{300,}$/);
     const inKernel = (Number.parseInt(registers.slice(CS, CS + 2), 16) & 3) === 0;
     const rip = (registers.slice(RIP, RIP + 16).match(/../g) ?? []).reverse().join("");
     if (inKernel && rip.startsWith("ffff")) {
-      const said = await stub.ask(`M${rip},3:${HANG}`, /^(OK|E..)$/);
+      const said = await stub.ask(`M${where(rip)},${code.length / 2}:${code}`, /^(OK|E..)$/);
       if (said !== "OK") throw new Error(`the stub did not write: ${said}`);
       await stub.ask("D", /^OK$/);
       stub.close();

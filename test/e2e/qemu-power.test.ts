@@ -91,4 +91,29 @@ describe("a machine that does not simply shut down and start", { timeout: SESSIO
     expect(machine.powerEvents()).toEqual(["button", "kill", "start pxe", "guest-off", "start disk"]);
     await expectHome(record, machine, before, 1);
   });
+
+  it("that resets in the midst of the work is seen in its own system, and proved home without a further boot", async () => {
+    const machine = await operations.machine({ name: "e2e-reset", kind: "qemu" });
+    const tasks = [{ name: "reset", script: "echo b >/proc/sysrq-trigger; sleep 60" }];
+    await operations.apply({ kind: "Action", name: "reset", image: "pitstop-base", mode: "active", tasks });
+    const before = await machine.home();
+    machine.bmc.journal.clear();
+    const powerOns = machine.watchDisks();
+
+    const record = await operations.run("e2e-reset", "reset");
+    expect(record).toMatchObject({ outcome: "failed", ending: "restored", contacts: [{ epoch: 1 }] });
+    expect(record.failure).toMatchObject({
+      code: "rebooted",
+      message: expect.stringContaining("its own system answers"),
+    });
+    expectPhases(record, AWAY_AND_HOME);
+    expectRestored(record, machine);
+    expectPowerActions(record, machine, [
+      ["GracefulShutdown", "boot pitstop-base"],
+      ["On", "boot pitstop-base"],
+    ]);
+    expect(machine.powerEvents()).toEqual(["button", "guest-off", "start pxe", "guest-reset", "start disk"]);
+    await expectHome(record, machine, before, 1);
+    expectDisksUntouched(powerOns, 1);
+  });
 });

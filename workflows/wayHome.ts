@@ -134,9 +134,11 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
   const { plan, log, site, leg } = ctx;
   log.enter("verifying");
   const askedAt = shutdownAskedAt(ctx);
-  // A shutdown that was cut short may still be under way, and its system may answer until its very end.
+  // A shutdown that was cut short may still be under way, and its system may answer until its very end. Never longer than it had in all:
+  // it was noted by the site's clock, which may be an hour ahead.
+  const { gracefulMs } = plan.limits;
   const watchLateOffMs =
-    askedAt === null ? 0 : Math.max(0, askedAt + plan.limits.gracefulMs - Date.now()) + LATE_POWER_OFF_MS;
+    askedAt === null ? 0 : Math.min(gracefulMs, Math.max(0, askedAt + gracefulMs - Date.now())) + LATE_POWER_OFF_MS;
   // What a lost session did to the target, a run of this one before it was reset, or a shutdown that was given up, nobody
   // knows: either boot is home.
   const unsure = askedAt !== null || leg.unwatched || snapshot.session !== log.session || log.movedPower();

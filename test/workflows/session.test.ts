@@ -628,6 +628,23 @@ describe("a session's story", () => {
     expect(world.proofs[0]?.watchLateOffMs).toBeGreaterThan(100_000);
   });
 
+  it("a shutdown that a site's clock has an hour ahead is not watched for an hour", async () => {
+    const base = world.site();
+    const at = new Date(Date.now() + 3_600_000).toISOString();
+    world.override.ensureOff = async (input) => {
+      if (input.running !== "home") return await base.ensureOff(input);
+      throw ApplicationFailure.create({
+        message: "it did not obey",
+        type: "refused",
+        nonRetryable: true,
+        details: [{ powerActions: [{ at, what: "GracefulShutdown", why: "test" }] }],
+      });
+    };
+    world.planOverrides = { limits: { ...shortWork, gracefulMs: 100_000 } };
+    expect(await (await start()).result()).toMatchObject({ ending: "restored" });
+    expect(world.proofs[0]?.watchLateOffMs).toBe(100_000 + 30_000);
+  });
+
   it("a lost session's target that says nothing is not forced off, and any boot of it is home", async () => {
     const capture = world.site().captureSnapshot;
     world.override.captureSnapshot = async (input) => {

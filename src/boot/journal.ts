@@ -164,8 +164,10 @@ export class Journal {
 
   async #load(name: string): Promise<void> {
     const path = join(this.#folder, name);
+    // A file that cannot be read now (no handle is left, the disk errs) is not corrupt: who moved it aside would forget its target.
+    const text = await readFile(path, "utf8");
     try {
-      const entry: SiteEntry = SiteEntrySchema.parse(JSON.parse(await readFile(path, "utf8")));
+      const entry: SiteEntry = SiteEntrySchema.parse(JSON.parse(text));
       if (`${entry.target}.json` !== name) throw new PitstopError("internal", `it is about ${entry.target}`);
       this.#slots.set(entry.target, this.#slotOf(entry));
     } catch (error) {

@@ -57,6 +57,12 @@ describe("the journal", () => {
     expect(readFileSync(join(folder, left ?? ""), "utf8")).toBe(text);
   });
 
+  it("does not open with a file that cannot be read, and leaves it where it is", async () => {
+    mkdirSync(join(folder, "r1.json"));
+    await expect(Journal.open(folder)).rejects.toMatchObject({ code: "EISDIR" });
+    expect(readdirSync(folder)).toEqual(["r1.json"]);
+  });
+
   it("saves by settle what a failed save left in memory alone", async () => {
     const journal = await Journal.open(folder);
     const entry = entryOf("r1");

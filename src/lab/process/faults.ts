@@ -14,6 +14,8 @@ export const ProcessFaults = z.strictObject({
   ignorePowerButton: z.boolean().default(false),
   /** The disk does not boot: the machine is on and never answers home. */
   brokenDisk: z.boolean().default(false),
+  /** The firmware asks the network where it was told to boot the disk. */
+  asksNetwork: z.boolean().default(false),
 });
 export type ProcessFaults = z.infer<typeof ProcessFaults>;
 export type ProcessFaultsInput = z.input<typeof ProcessFaults>;

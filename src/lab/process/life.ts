@@ -48,6 +48,8 @@ export interface LifeParts {
   system: NormalSystem;
   console: Console;
   faults: () => ProcessFaults;
+  /** Told each time when a fault is met. */
+  onFault: (fault: keyof ProcessFaults) => void;
   networkFirst: () => boolean;
   /** The machine turns itself off, or resets itself. */
   onLeave: (life: Life, how: "off" | "reset") => void;
@@ -90,8 +92,8 @@ export class Life {
 
   /** Neither the firmware nor the maintenance image reacts to the button. */
   pressPowerButton(): void {
-    const { faults, timing, console } = this.#parts;
-    if (this.phase !== "home" || faults().ignorePowerButton) return;
+    const { timing, console } = this.#parts;
+    if (this.phase !== "home" || this.#meets("ignorePowerButton")) return;
     console.say("the power button was pressed");
     this.#later(timing.shutdownMs, () => this.#leave("off"));
   }
@@ -128,7 +130,7 @@ export class Life {
   async #choose(boot: LabBoot): Promise<IpxeEnd | null> {
     switch (boot.from) {
       case "disk":
-        return this.#parts.networkFirst() ? bootFromNetwork(this.#netboot()) : null;
+        return this.#parts.networkFirst() || this.#meets("asksNetwork") ? bootFromNetwork(this.#netboot()) : null;
       case "pxe":
         return bootFromNetwork(this.#netboot());
       case "uefi-http":
@@ -162,14 +164,14 @@ export class Life {
   async #downloaded(url: string): Promise<void> {
     this.#parts.console.say(`downloaded ${url}`);
     this.phase = "loader";
-    if (!this.#parts.faults().hangsAfterScript || !/boot\.ipxe\?/.test(url)) return;
+    if (!/boot\.ipxe\?/.test(url) || !this.#meets("hangsAfterScript")) return;
     this.#hang("the machine hangs after its boot script");
     await once(this.#stop.signal, "abort");
   }
 
   async #bootDisk(): Promise<void> {
-    const { faults, timing, system, console } = this.#parts;
-    if (faults().brokenDisk) {
+    const { timing, system, console } = this.#parts;
+    if (this.#meets("brokenDisk")) {
       this.#hang("the disk does not boot");
       return;
     }
@@ -183,14 +185,14 @@ export class Life {
   }
 
   async #bootImage(initrds: readonly LoadedImage[]): Promise<void> {
-    const { dir, faults, timing, console, uuid, macs, firmware } = this.#parts;
+    const { dir, faults, timing, console, uuid, macs, firmware, onFault } = this.#parts;
     this.phase = "loader";
     const root = join(dir, "image");
     await rm(root, { recursive: true, force: true });
     await mkdir(root, { recursive: true, mode: 0o700 });
     await sleep(timing.kernelMs, undefined, { signal: this.#stop.signal });
     for (const { content } of initrds) if (content && isArchive(content)) await unpack(content, root);
-    if (faults().noFirstContact) {
+    if (this.#meets("noFirstContact")) {
       this.#hang("the agent does not start");
       return;
     }
@@ -208,8 +210,13 @@ export class Life {
     this.record.cameOutAt = "image";
     console.say("the image's agent runs");
     const { silentAfterMs, resetAfterMs } = faults();
-    if (silentAfterMs !== null) this.#later(silentAfterMs, () => agent.freeze());
-    if (resetAfterMs !== null) this.#later(resetAfterMs, () => this.#leave("reset"));
+    const later = (fault: "silentAfterMs" | "resetAfterMs", ms: number, act: () => void) =>
+      this.#later(ms, () => {
+        onFault(fault);
+        act();
+      });
+    if (silentAfterMs !== null) later("silentAfterMs", silentAfterMs, () => agent.freeze());
+    if (resetAfterMs !== null) later("resetAfterMs", resetAfterMs, () => this.#leave("reset"));
   }
 
   #hang(why: string): void {
@@ -217,6 +224,12 @@ export class Life {
     this.record.cameOutAt = "hung";
     this.record.why = why;
     this.#parts.console.say(`hangs: ${why}`);
+  }
+
+  #meets(fault: "noFirstContact" | "hangsAfterScript" | "ignorePowerButton" | "brokenDisk" | "asksNetwork"): boolean {
+    const met = this.#parts.faults()[fault];
+    if (met) this.#parts.onFault(fault);
+    return met;
   }
 
   #leave(how: "off" | "reset"): void {

@@ -45,6 +45,8 @@ export class ProcessMachine extends EventEmitter<LabMachineEvents> implements La
   readonly cpus = 2;
   /** Newest last, at most 100. */
   readonly boots: BootRecord[] = [];
+  /** How often each fault was met: an injected one may wait for ever. */
+  readonly met = new Map<keyof ProcessFaults, number>();
   readonly #home: HomeServer;
   readonly #system: NormalSystem;
   readonly #menu: ProcessBootMenu;
@@ -80,6 +82,7 @@ export class ProcessMachine extends EventEmitter<LabMachineEvents> implements La
       timing: { ...PROCESS_TIMING, ...options.timing },
       console: this.#console,
       faults: () => this.#faults,
+      onFault: (fault) => this.met.set(fault, (this.met.get(fault) ?? 0) + 1),
       networkFirst: () => this.#menu.networkFirst,
       onLeave: (life, how) => this.#leave(life, how),
     };

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { Fault } from "./fault.js";
 import { After, countdown, Match, matches, Times } from "./match.js";
@@ -14,11 +13,5 @@ export const DelayFault = z.strictObject({
 
 export function delayFault(spec: z.infer<typeof DelayFault>): Fault {
   const left = countdown(spec.times, spec.after);
-  return {
-    intercept: async (seen) => {
-      // Unreferenced: a lab that is closed does not wait for a client that nobody answers any more.
-      if (matches(spec.match, seen) && left()) await sleep(spec.ms, undefined, { ref: false });
-      return null;
-    },
-  };
+  return { delaysMs: (seen) => (matches(spec.match, seen) && left() ? spec.ms : 0) };
 }

@@ -10,7 +10,8 @@ export type JsonObject = Record<string, unknown>;
 
 /** The places at which a BMC can go wrong. A fault implements those that it needs. */
 export interface Fault {
-  /** May wait. */
+  /** How long this request waits before anything is done with it. */
+  delaysMs?(seen: Seen): number;
   intercept?(seen: Seen): Promise<Interception | null>;
   /** What a client gets to see instead of the truth. `path` is the resource's. */
   show?(path: string, body: JsonObject): JsonObject;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { PitstopError } from "../../../domain/errors.js";
 import { ContinuousOnlyFault, continuousOnlyFault } from "./continuous-only.js";
@@ -70,6 +71,7 @@ const MAX_FAULTS = 32;
 /** The faults of one BMC. They may be injected and taken back while it runs. */
 export class FaultSet {
   readonly #faults = new Map<object, { spec: FaultSpec; fault: Fault }>();
+  readonly #met = new Map<FaultSpec["fault"], number>();
 
   /** Returns what takes the fault back. */
   inject(spec: FaultSpec): () => void {
@@ -96,53 +98,85 @@ export class FaultSet {
     this.#faults.clear();
   }
 
+  /** How often faults of each kind were met since the BMC began, those that are taken back among them: an injected one may wait for ever. */
+  get met(): ReadonlyMap<FaultSpec["fault"], number> {
+    return this.#met;
+  }
+
   async intercept(seen: Seen): Promise<Interception | null> {
-    for (const fault of this.#each()) {
+    for (const { spec, fault } of this.#each()) {
+      const ms = fault.delaysMs?.(seen) ?? 0;
+      if (ms > 0) {
+        this.#count(spec);
+        // Unreferenced: a lab that is closed does not wait for a client that nobody answers any more.
+        await sleep(ms, undefined, { ref: false });
+      }
       const interception = (await fault.intercept?.(seen)) ?? null;
-      if (interception) return interception;
+      if (!interception) continue;
+      this.#count(spec);
+      return interception;
     }
     return null;
   }
 
   show(path: string, body: JsonObject): JsonObject {
-    return this.#each().reduce((shown, fault) => fault.show?.(path, shown) ?? shown, body);
+    return this.#each().reduce((shown, { spec, fault }) => {
+      const now = fault.show?.(path, shown) ?? shown;
+      if (now !== shown) this.#count(spec);
+      return now;
+    }, body);
   }
 
   shownEtag(strong: string): string | null {
-    const etag = this.#each().find((fault) => fault.etag)?.etag;
-    return etag ? etag.show(strong) : strong;
+    const found = this.#each().find(({ fault }) => fault.etag);
+    if (!found?.fault.etag) return strong;
+    const shown = found.fault.etag.show(strong);
+    if (shown !== strong) this.#count(found.spec);
+    return shown;
   }
 
   acceptsEtag(given: string, strong: string): boolean {
-    const etag = this.#each().find((fault) => fault.etag)?.etag;
+    const etag = this.#each().find(({ fault }) => fault.etag)?.fault.etag;
     return etag ? etag.accepts(given, strong) : given === strong;
   }
 
   ignoresOverride(): "spent" | "kept" | null {
-    for (const fault of this.#each()) {
+    for (const { spec, fault } of this.#each()) {
       const ignored = fault.ignoresOverride?.() ?? null;
-      if (ignored) return ignored;
+      if (!ignored) continue;
+      this.#count(spec);
+      return ignored;
     }
     return null;
   }
 
   losesReset(type: string): boolean {
-    return this.#each().some((fault) => fault.losesReset?.(type) ?? false);
+    return this.#some((fault) => fault.losesReset?.(type) ?? false);
   }
 
   endsSessions(seen: Seen): boolean {
-    return this.#each().some((fault) => fault.endsSessions?.(seen) ?? false);
+    return this.#some((fault) => fault.endsSessions?.(seen) ?? false);
   }
 
   get bootInSettings(): boolean {
-    return this.#each().some((fault) => fault.bootInSettings === true);
+    return this.#some((fault) => fault.bootInSettings === true);
   }
 
   get knowsNoOnce(): boolean {
-    return this.#each().some((fault) => fault.knowsNoOnce === true);
+    return this.#some((fault) => fault.knowsNoOnce === true);
   }
 
-  #each(): Fault[] {
-    return [...this.#faults.values()].map(({ fault }) => fault);
+  #each(): { spec: FaultSpec; fault: Fault }[] {
+    return [...this.#faults.values()];
+  }
+
+  #some(acts: (fault: Fault) => boolean): boolean {
+    const found = this.#each().find(({ fault }) => acts(fault));
+    if (found) this.#count(found.spec);
+    return found !== undefined;
+  }
+
+  #count({ fault }: FaultSpec): void {
+    this.#met.set(fault, (this.#met.get(fault) ?? 0) + 1);
   }
 }

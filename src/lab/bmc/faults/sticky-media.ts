@@ -10,7 +10,7 @@ export function stickyMediaFault(): Fault {
     show: (path, body) => {
       if (!/\/VirtualMedia\/[^/]+$/.test(path)) return body;
       wasInserted ||= body.Inserted === true;
-      return wasInserted ? { ...body, Inserted: true } : body;
+      return wasInserted && body.Inserted !== true ? { ...body, Inserted: true } : body;
     },
   };
 }

@@ -38,6 +38,8 @@ export interface Expected {
   lost?: string[];
   /** A session was ended from outside while its site forgot it: its power actions went with it, and no record has them. */
   unrecorded?: boolean;
+  /** Resets that somebody else asked for, which no record explains. */
+  strange?: (reset: string) => boolean;
   /** Starts of the target's own system since then, at least and at most. Without it: what the lab's log of power-ons allows. */
   boots?: readonly [number, number];
   /** Outcome of the work of the last session. */
@@ -108,7 +110,7 @@ export class Judge {
     const now = await this.look(target);
     const records = await this.recordsSince(begun);
     const lines = this.logSince(begun);
-    const power = powerLog(lines);
+    const power = powerLog(lines, expected.strange);
     return [
       ...homeComplaints(begun.seen, now, power.events.filter((event) => event.what === "start").length, expected.boots),
       ...bmcComplaints(begun.seen, now),

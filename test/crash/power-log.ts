@@ -17,12 +17,13 @@ export interface PowerLog {
 const EVENT = /^(\S+) \S+ power (\S+)(?: \S+)? \((.*)\)$/;
 const RESET = /^\S+ \S+ POST \S+\/Actions\/ComputerSystem\.Reset (2\d\d|dropped)$/;
 
-/** What the lab's log says of a machine's power; `lines` are those of one machine. */
-export function powerLog(lines: string[]): PowerLog {
+/** What the lab's log says of a machine's power; `lines` are those of one machine. `strange`: resets that somebody else asked for. */
+export function powerLog(lines: string[], strange: (reset: string) => boolean = () => false): PowerLog {
   const events = lines.flatMap((line) => {
     const [, at, what, why] = EVENT.exec(line) ?? [];
     if (at === undefined || what === undefined || why === undefined) return [];
-    return [{ at, what, reset: why.startsWith("Reset ") ? why.slice("Reset ".length) : null }];
+    const reset = why.startsWith("Reset ") ? why.slice("Reset ".length) : null;
+    return [{ at, what, reset: reset === null || strange(reset) ? null : reset }];
   });
   return { events, accepted: lines.filter((line) => RESET.test(line)).length };
 }

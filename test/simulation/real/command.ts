@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { EXIT, speaker } from "../speaker.js";
 import { attack, explain, type SeedResult } from "./attack.js";
+import { Met } from "./met.js";
 import { BATCH } from "./schedule.js";
 
 const { values } = parseArgs({
@@ -20,6 +21,7 @@ const endAt = Date.now() + Number(values.hours) * 3_600_000;
 const count = values.count === undefined ? Number.POSITIVE_INFINITY : Number(values.count);
 const failed: SeedResult[] = [];
 const trouble: string[] = [];
+const met = new Met();
 let played = 0;
 let strandings = 0;
 let playing = "";
@@ -43,6 +45,8 @@ async function round(seeds: number[]): Promise<void> {
   played += seeds.length;
   trouble.push(...result.trouble);
   for (const line of result.trouble) say(line);
+  met.add(result.met);
+  say(`met in ${seeds[0]} to ${seeds.at(-1)}:\n${result.met}`);
   say(`seeds ${seeds[0]} to ${seeds.at(-1)}: ${result.seconds} s, ${failed.length} failed so far of ${played}`);
 }
 
@@ -56,6 +60,7 @@ if (values.only) {
     next += size;
   }
 }
+if (played > BATCH) say(`met in all:\n${met}`);
 say(
   `${played} seeds against real servers: ${failed.length} broke a promise (${failed.map(({ seed }) => seed).join(", ") || "none"}), ` +
     `${strandings} times a target was announced stranded and then came home, ${trouble.length} troubles with the servers`,

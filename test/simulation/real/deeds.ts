@@ -5,6 +5,8 @@ import { Agent, request } from "undici";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
+import { spendOverride, strangeReset } from "../../support/stranger.js";
+import { kindOf } from "./met.js";
 import type { Deed } from "./schedule.js";
 import type { World } from "./world.js";
 
@@ -23,10 +25,29 @@ export async function perform(world: World, target: LabTarget, session: string |
       machine.injectFaults(deed.faults);
       return;
     case "effect":
-      world.addEffect({ target: name, point: deed.point, when: deed.when, nth: deed.nth, then: deed.then });
+      world.addEffect({
+        ...{ target: name, kind: kindOf(deed) },
+        ...{ point: deed.point, when: deed.when, nth: deed.nth, then: deed.then },
+      });
+      return;
+    case "signals":
+      world.addEffect({
+        ...{ target: name, kind: kindOf(deed) },
+        ...{ point: `link.${deed.which}`, nth: 1, ...DELIVERIES[deed.how] },
+      });
+      return;
+    case "signals again":
+      await sendAgain(world, name, deed.order);
+      return;
+    case "wrong boot":
+      if (deed.how === "network") machine.injectFaults({ asksNetwork: true });
+      else bmc.faults.inject({ fault: "ignored-override", kept: deed.how === "disk, override kept", times: 1 });
       return;
     case "strange reset":
       await strangeReset(target, deed.type);
+      return;
+    case "spend override":
+      await spendOverride(target);
       return;
     case "drop logins":
       bmc.dropSessions();
@@ -63,28 +84,41 @@ export async function perform(world: World, target: LabTarget, session: string |
 /** A promise broken by an answer. */
 export class Broken extends Error {}
 
+/** A server that is away has refused nothing. */
+const NO_ANSWER = ["unreachable", "internal"];
+
 async function refused(what: string, act: () => Promise<unknown>): Promise<void> {
-  let done = false;
-  await act()
-    .then(() => {
-      done = true;
-    })
-    .catch(() => undefined);
-  if (done) throw new Broken(what);
+  try {
+    await act();
+  } catch (error) {
+    if (NO_ANSWER.includes(String((error as { code?: unknown }).code))) throw error;
+    return;
+  }
+  throw new Broken(what);
 }
 
-/** By another client of the BMC, with the right password, and by types of reset that Pitstop never asks for. */
-async function strangeReset({ bmc, credentialsFile }: LabTarget, type: string): Promise<void> {
-  const response = await request(`${bmc.url}/redfish/v1/Systems/1/Actions/ComputerSystem.Reset`, {
-    method: "POST",
-    dispatcher: careless,
-    headers: {
-      authorization: `Basic ${Buffer.from(readFileSync(credentialsFile, "utf8").trim()).toString("base64")}`,
-      "content-type": "application/json",
-    },
-    body: JSON.stringify({ ResetType: type }),
-  });
-  await response.body.dump();
+/**
+ * What the site's own signals meet on their way. `overtaken`: later than the site waits for its answer, so that it is sent again, and the
+ * first one comes after that and after those behind it.
+ */
+const DELIVERIES = {
+  late: { when: "before", then: { delayMs: 4_000 } },
+  twice: { when: "after", then: { throw: true } },
+  overtaken: { when: "before", then: { delayMs: 23_000 } },
+} as const;
+
+/** Every signal that the site has sent to the session is sent once more, byte for byte. */
+async function sendAgain({ temporal }: World, name: string, order: "as they were" | "reversed"): Promise<void> {
+  const workflowId = sessionWorkflowId(name);
+  const { events } = await temporal.workflow.getHandle(workflowId).fetchHistory();
+  const signals = (events ?? []).flatMap((event) => event.workflowExecutionSignaledEventAttributes ?? []);
+  if (signals.length === 0) throw new Error("it has had no signal yet");
+  for (const { signalName, input } of order === "reversed" ? signals.reverse() : signals) {
+    await temporal.workflowService.signalWorkflowExecution({
+      ...{ namespace: temporal.options.namespace, workflowExecution: { workflowId } },
+      ...{ signalName: signalName ?? "", input: input ?? null, requestId: randomUUID() },
+    });
+  }
 }
 
 function forge(name: "hello" | "done" | "rebooted", how: string, session: string): unknown {

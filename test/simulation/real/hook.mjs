@@ -1,21 +1,29 @@
 // Loaded into `serve` before it starts (node --import): faults at its side effects, jumps of its clock, and cut connections.
 import { subscribe } from "node:diagnostics_channel";
 import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
+import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import tls from "node:tls";
+import { isMainThread } from "node:worker_threads";
+import { scarce } from "./scarce.mjs";
 
-/** JSON: {effects: [{id, target, point, when, nth, then: {throw: true} | {delayMs}}], clockMs, cut: {id, share}} */
+/** JSON: {effects: [{id, target, point, when, nth, then: {throw: true} | {delayMs}}], clockMs, cut: {id, share}, scarceUntilMs: {disk, handles}} */
 const ordersFile = process.env.PITSTOP_ATTACK_ORDERS;
-/** A line for each effect that was met, so that it is not met again after a restart. */
+/** A line for each thing that was met (world.ts reads it); an effect that is in it is not met again after a restart. */
 const metFile = `${ordersFile}.met`;
+const tell = (...words) => {
+  if (isMainThread) appendFileSync(metFile, `${words.join(" ")}\n`);
+};
 
-let orders = { effects: [], clockMs: 0, cut: null };
+let orders = { effects: [], clockMs: 0, cut: null, scarceUntilMs: { disk: 0, handles: 0 } };
 let readAt = 0;
-const met = new Set(existsSync(metFile) ? readFileSync(metFile, "utf8").split("\n") : []);
+const before = existsSync(metFile) ? readFileSync(metFile, "utf8").split("\n") : [];
+const met = new Set(before.filter((line) => line.startsWith("effect ")).map((line) => line.slice("effect ".length)));
 const seen = new Map();
 
 const RealDate = Date;
 const realNow = Date.now.bind(Date);
-let skewMs = 0;
+let skewMs = Number(before.findLast((line) => line.startsWith("clock "))?.split(" ")[2] ?? 0);
 globalThis.Date = class extends RealDate {
   constructor(...given) {
     if (given.length === 0) super(realNow() + skewMs);
@@ -31,23 +39,45 @@ const keep = ({ socket }) => {
   sockets.add(socket);
   socket.once("close", () => sockets.delete(socket));
 };
-subscribe("net.client.socket", keep);
 subscribe("net.server.socket", keep);
-let lastCut = null;
+// A connection over TLS is its owner's, not the one below it.
+const emit = tls.Server.prototype.emit;
+tls.Server.prototype.emit = function (name, ...given) {
+  if (name === "secureConnection") keep({ socket: given[0] });
+  return emit.call(this, name, ...given);
+};
+const connect = net.Socket.prototype.connect;
+net.Socket.prototype.connect = function (...given) {
+  keep({ socket: this });
+  return connect.apply(this, given);
+};
+let lastCut = Number(before.findLast((line) => line.startsWith("cut "))?.split(" ")[1] ?? 0);
 
 function read() {
+  for (const [what, untilMs] of Object.entries(orders.scarceUntilMs)) {
+    const times = scarce(what, realNow() < untilMs);
+    if (times > 0) tell("scarce", what, times);
+  }
   const changedAt = statSync(ordersFile).mtimeMs;
   if (changedAt === readAt) return;
   orders = JSON.parse(readFileSync(ordersFile, "utf8"));
   readAt = changedAt;
-  skewMs = orders.clockMs ?? 0;
+  if (orders.clockMs !== skewMs) {
+    // With the true time: what was noted by a clock that jumped can be put in order again.
+    tell("clock", realNow(), orders.clockMs);
+    skewMs = orders.clockMs;
+  }
   if (!orders.cut || orders.cut.id === lastCut) return;
   lastCut = orders.cut.id;
   // With the error that a reset from the other end gives: a socket that closes without one was closed by its owner.
   const reset = () => Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET", syscall: "read" });
+  let cut = 0;
   for (const socket of sockets) {
-    if (Math.random() < orders.cut.share && socket.listenerCount("error") > 0) socket.destroy(reset());
+    if (Math.random() >= orders.cut.share || socket.listenerCount("error") === 0) continue;
+    socket.destroy(reset());
+    cut += 1;
   }
+  tell("cut", orders.cut.id, cut);
 }
 read();
 setInterval(() => {
@@ -68,7 +98,7 @@ globalThis[Symbol.for("pitstop.effects")] = async ({ point, when, target }) => {
   );
   if (!effect) return;
   met.add(effect.id);
-  appendFileSync(metFile, `${effect.id}\n`);
+  tell("effect", effect.id);
   if (effect.then.delayMs) await sleep(effect.then.delayMs);
   if (effect.then.throw) throw new Error(`the adversary's: ${when} ${point}`);
 };

@@ -6,8 +6,9 @@ import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
 import { within } from "./bounds.js";
 import { Broken, perform } from "./deeds.js";
+import { kindOf, Met, waits } from "./met.js";
 import type { Phases } from "./phases.js";
-import { type Before, judge, lookBefore, pendingOf, watchCuts } from "./promises.js";
+import { asTaught, judge, lookBefore, watchCuts } from "./promises.js";
 import type { Move, TargetSchedule } from "./schedule.js";
 import type { World } from "./world.js";
 
@@ -24,6 +25,8 @@ export interface Played {
   stranded: string[];
   outcomes: string[];
   story: string[];
+  /** What of the adversary came to pass. */
+  met: Met;
 }
 
 /** Plays the adversary of one target to its end, and judges it. */
@@ -36,23 +39,15 @@ export async function play(world: World, phases: Phases, schedule: TargetSchedul
       const before = await lookBefore(target);
       const records: SessionRecord[] = [];
       for (const { action, moves } of schedule.sessions) records.push(await player.session(action, moves));
-      player.broken.push(...(await judge(world, target, asTaught(before, schedule, records), records)));
+      player.broken.push(...(await judge(world, target, asTaught(before, target, records), records)));
     });
   } catch (error) {
     player.broken.push(`the attack itself ended: ${messageOf(error)}`);
   }
   player.broken.push(...cuts);
+  if (schedule.machine.ignorePowerButton) player.met.due("machine ignorePowerButton");
+  player.met.addTarget(target);
   return player;
-}
-
-/**
- * A stranger who cycles the power at the moment of capture shows a target that is off, and nobody can tell that from one that its
- * owner turned off: then that is home.
- */
-function asTaught(before: Before, { sessions }: TargetSchedule, records: SessionRecord[]): Before {
-  const cycled = sessions.some(({ moves }) => moves.some((move) => move.do === "strange reset"));
-  const seen = records.findLast((record) => record.restore.before)?.restore.before;
-  return cycled && seen?.power === "Off" ? { ...before, on: false, machineId: null } : before;
 }
 
 class Player implements Played {
@@ -60,6 +55,7 @@ class Player implements Played {
   readonly stranded: string[] = [];
   readonly outcomes: string[] = [];
   readonly story: string[] = [];
+  readonly met = new Met();
   readonly #began = Date.now();
 
   constructor(
@@ -127,9 +123,9 @@ class Player implements Played {
 
   /** What a session that does not end is doing, in its own words and in Temporal's. */
   async #whereItStands(session: string): Promise<string> {
-    const { temporal, client } = this.world;
-    const phase = await client.session(session).then((record) => record.phase, messageOf);
-    return `${phase}; ${await pendingOf(temporal, this.target.name, session)}`;
+    const phase = await this.world.client.session(session).then((record) => record.phase, messageOf);
+    const pending = await this.world.pending(this.target.name).catch(messageOf);
+    return JSON.stringify({ phase, pending });
   }
 
   async #later(session: string, move: Move, over: AbortSignal): Promise<void> {
@@ -140,8 +136,10 @@ class Player implements Played {
   async #move(session: string | null, move: Move): Promise<void> {
     const { phase: _phase, afterMs: _afterMs, ...deed } = move;
     this.#tell(`the adversary: ${JSON.stringify(deed)}`);
+    this.met.due(kindOf(deed));
     try {
       await perform(this.world, this.target, session, deed);
+      if (!waits(deed)) this.met.met(kindOf(deed));
     } catch (error) {
       if (error instanceof Broken) this.broken.push(error.message);
       else this.#tell(`in vain: ${messageOf(error)}`);
@@ -174,6 +172,7 @@ class Player implements Played {
       resetAfterMs: null,
       ignorePowerButton: false,
       brokenDisk: false,
+      asksNetwork: false,
     });
   }
 

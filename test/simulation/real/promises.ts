@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Client } from "@temporalio/client";
 import { messageOf } from "../../../src/domain/errors.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { SessionRecord } from "../../../src/domain/record.js";
 import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
 import { powerComplaints, powerLog } from "../../crash/power-log.js";
+import { isStrange } from "../../support/stranger.js";
+import { trueTime } from "./clock.js";
 import type { World } from "./world.js";
 
 /** After the record has said that it is home: only a reset that a stranger asked for may still be under way. */
@@ -114,17 +115,34 @@ async function judgeMachine({ bmc, machine }: LabTarget, before: Before): Promis
   return broken;
 }
 
-/** A stranger's resets are of these types, and no record's to explain. */
-const STRANGE = ["ForceRestart", "PowerCycle"];
-
 /** The records' power actions against the BMC's own log, both ways. */
 function judgePower(world: World, { name }: LabTarget, before: Before, records: SessionRecord[]): string[] {
-  // A record's times are the server's: with a clock that jumped they say nothing of what came first.
-  if (world.clockJumped) return [];
-  const log = powerLog(world.labLog.linesOf(name));
-  const events = log.events.map((event) => (STRANGE.includes(event.reset ?? "") ? { ...event, reset: null } : event));
+  const log = powerLog(world.labLog.linesOf(name), isStrange);
+  const { jumps } = world.met();
   const actions = records.flatMap((record) => record.powerActions);
-  return powerComplaints(before.on ? "On" : "Off", { ...log, events }, actions);
+  const inOrder = actions.map((action) => ({ ...action, at: trueTime(action.at, world.beganMs, jumps) }));
+  return powerComplaints(before.on ? "On" : "Off", log, inOrder);
+}
+
+/** After every time. */
+const NEVER = "9999";
+
+/**
+ * A session that looks while a stranger has the machine off cannot tell it from one that its owner turned off: then that is home.
+ * By the lab's own log of the power, and by Temporal's clock, which does not jump.
+ */
+export function asTaught(before: Before, { bmc }: LabTarget, records: SessionRecord[]): Before {
+  const { events } = bmc.journal;
+  const offs = events.flatMap(({ at, what, why }, i) => {
+    if (what !== "kill" || !isStrange(why.replace("Reset ", ""))) return [];
+    return [{ from: at, to: events.slice(i).find((event) => event.what === "start")?.at ?? NEVER }];
+  });
+  const taught = records.some(({ restore, phases }) => {
+    const looked = phases.find(({ name }) => name === "capturing");
+    if (restore.before?.power !== "Off" || !looked) return false;
+    return offs.some(({ from, to }) => from <= (looked.endedAt ?? NEVER) && to >= looked.startedAt);
+  });
+  return taught ? { ...before, on: false, machineId: null } : before;
 }
 
 /** One record a session, no session without one; Temporal says the same; and the site has forgotten the target. */
@@ -137,31 +155,14 @@ async function judgeMemory(world: World, target: string, records: SessionRecord[
   const runs: string[] = [];
   for await (const run of world.temporal.workflow.list({ query: `WorkflowId = "${sessionWorkflowId(target)}"` })) {
     runs.push(run.runId);
-    if (run.status.name !== "COMPLETED") {
-      const pending = await pendingOf(world.temporal, target, run.runId);
-      broken.push(`Temporal has the session ${run.runId} as ${run.status.name}: ${pending}`);
-    }
+    if (run.status.name === "COMPLETED") continue;
+    const pending = await world.pending(target).catch(messageOf);
+    broken.push(`Temporal has the session ${run.runId} as ${run.status.name}: ${JSON.stringify(pending)}`);
   }
   if (JSON.stringify(runs.sort()) !== JSON.stringify(ids)) broken.push(`the sessions ${ids} are ${runs} to Temporal`);
   const open = world.journal().filter((name) => name.startsWith(`${target}.json`));
   if (open.length > 0) broken.push(`the site's journal still has ${open}`);
   return broken;
-}
-
-/** What a session is doing by Temporal's own word, which visibility may be behind. */
-export async function pendingOf(temporal: Client, target: string, session: string): Promise<string> {
-  const handle = temporal.workflow.getHandle(sessionWorkflowId(target));
-  const pending = await handle.describe().then(
-    ({ runId, status, historyLength, raw }) => ({
-      run: runId === session ? "it" : runId,
-      status: status.name,
-      events: historyLength,
-      activities: raw.pendingActivities?.map((one) => `${one.activityType?.name} attempt ${one.attempt}, ${one.state}`),
-      workflowTask: raw.pendingWorkflowTask?.attempt,
-    }),
-    messageOf,
-  );
-  return JSON.stringify(pending);
 }
 
 const overrideOf = (bmc: LabTarget["bmc"]): string => `${bmc.override.enabled} ${bmc.override.target}`;

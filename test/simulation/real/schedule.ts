@@ -30,7 +30,11 @@ export type Deed =
   | { do: "fault"; fault: FaultSpec }
   | { do: "machine"; faults: ProcessFaultsInput }
   | { do: "effect"; point: string; when: "before" | "after"; nth: number; then: { throw?: true; delayMs?: number } }
+  | { do: "signals"; which: "hello" | "done" | "rebooted"; how: "late" | "twice" | "overtaken" }
+  | { do: "signals again"; order: "as they were" | "reversed" }
+  | { do: "wrong boot"; how: "disk" | "disk, override kept" | "network" }
   | { do: "strange reset"; type: "ForceRestart" | "PowerCycle" }
+  | { do: "spend override" }
   | { do: "drop logins" }
   | { do: "signal"; name: "hello" | "done" | "rebooted"; forged: "rubbish" | "other session" | "true names" }
   | { do: "second hello" }
@@ -44,11 +48,15 @@ export type Move = Moment & Deed;
 /** What the whole batch suffers together; seconds since its sessions were started. */
 export interface SharedSchedule {
   kills: { atS: number; victim: "serve" | "temporal" | "both" }[];
+  /** For so long the server's disk is full, or it has no file handle left: for files of its data, and for connections. */
+  scarce: { atS: number; forS: number; what: "disk" | "handles" }[];
   clock: { atS: number; ms: number }[];
   cuts: { atS: number; share: number }[];
 }
 
 const HOUR = 3_600_000;
+/** Longer than an attack may last (`play.ts`), so that no time is shown twice: what is noted by the clock can be put in order again. */
+const HALF_AN_HOUR = HOUR / 2;
 
 export function scheduleOf(seed: number): Schedule {
   const random = new Random(seed);
@@ -64,10 +72,15 @@ export function sharedScheduleOf(seed: number): SharedSchedule {
     victim: random.pick(["serve", "serve", "temporal", "both"] as const),
   }));
   const clock = random.chance(0.5)
-    ? [{ atS: random.from(5, 60), ms: random.pick([-HOUR, -60_000, 60_000, HOUR]) }]
+    ? [{ atS: random.from(5, 60), ms: random.pick([-HOUR, -HALF_AN_HOUR, HALF_AN_HOUR, HOUR]) }]
     : [];
-  const cuts = Array.from({ length: random.from(0, 3) }, () => ({ atS: random.from(3, 90), share: 0.2 }));
-  return { kills, clock, cuts };
+  const cuts = Array.from({ length: random.from(1, 3) }, () => ({ atS: random.from(3, 90), share: 0.2 }));
+  const scarce = (["disk", "handles"] as const).map((what) => ({
+    atS: random.from(5, 70),
+    forS: random.from(2, 12),
+    what,
+  }));
+  return { kills, clock, cuts, scarce };
 }
 
 function targetOf(random: Random, name: string): TargetSchedule {
@@ -96,10 +109,20 @@ function moveOf(random: Random): Move {
   });
   const start: Moment = { phase: "start", afterMs: 0 };
   const kind = random.from(1, 100);
-  if (kind <= 40) return { ...(random.chance(0.7) ? start : at(ANY)), do: "fault", fault: bmcFault(random) };
-  if (kind <= 52) return { ...start, do: "machine", faults: machineFault(random) };
-  if (kind <= 70) return { ...start, ...effectOf(random) };
-  if (kind <= 76) return { ...at(ANY), do: "strange reset", type: random.pick(["ForceRestart", "PowerCycle"]) };
+  if (kind <= 33) return { ...(random.chance(0.7) ? start : at(ANY)), do: "fault", fault: bmcFault(random) };
+  if (kind <= 37) return { ...start, do: "wrong boot", how: random.pick(["disk", "disk, override kept", "network"]) };
+  if (kind <= 46) return { ...start, do: "machine", faults: machineFault(random) };
+  if (kind <= 58) return { ...start, ...effectOf(random) };
+  if (kind <= 66) {
+    const which = random.pick(["hello", "hello", "done", "rebooted"] as const);
+    return { ...start, do: "signals", which, how: random.pick(["late", "twice", "overtaken"]) };
+  }
+  if (kind <= 69) {
+    const phases = ["working", "restoring", "verifying"] as const;
+    return { ...at(phases), do: "signals again", order: random.pick(["as they were", "reversed"]) };
+  }
+  if (kind <= 73) return { ...at(ANY), do: "strange reset", type: random.pick(["ForceRestart", "PowerCycle"]) };
+  if (kind <= 76) return { ...at(["arming", "rebooting"]), do: "spend override" };
   if (kind <= 79) return { ...at(ANY), do: "drop logins" };
   if (kind <= 87) {
     const name = random.pick(["hello", "done", "rebooted"] as const);
@@ -113,14 +136,23 @@ function moveOf(random: Random): Move {
   return { ...at(ANY), do: "release too early" };
 }
 
+/** What sessions ask of a BMC, and how many of these a fault may let pass: what nobody asks, nobody would meet. */
+const ASKED = [
+  [{ method: "GET" }, 12],
+  [{ path: "Systems/1" }, 8],
+  [{ method: "POST" }, 4],
+  [{ method: "POST", path: "SessionService" }, 2],
+  [{ path: "ComputerSystem.Reset" }, 2],
+  [{ method: "PATCH" }, 1],
+  [{ method: "PATCH", path: "Systems/1" }, 1],
+  [{ method: "GET", path: "VirtualMedia" }, 1],
+] as const;
+
 /** Few at a time: what lasts is a machine that is out of order, and then a person is called, which is kept apart. */
 function bmcFault(random: Random): FaultSpec {
-  const after = random.from(0, 12);
-  const few = { after, times: random.from(1, 3) };
-  const path = random.pick(["ComputerSystem.Reset", "Systems/1", "VirtualMedia", "SessionService"]);
-  const method = random.pick(["GET", "POST", "PATCH"] as const);
-  const match = random.pick([{ method }, { path }, { method, path }]);
-  switch (random.from(1, 13)) {
+  const [match, most] = random.pick(ASKED);
+  const few = { after: random.from(0, most), times: random.from(1, 3) };
+  switch (random.from(1, 12)) {
     case 1:
     case 2:
       return { fault: "drop", done: random.chance(0.5), match, ...few };
@@ -133,21 +165,18 @@ function bmcFault(random: Random): FaultSpec {
     case 6:
       return { fault: "delay", ms: random.pick([500, 3_000, 20_000]), match, ...few };
     case 7:
-      return { fault: "ignored-override", kept: random.chance(0.5), times: random.from(1, 2) };
-    case 8:
       return { fault: "lost-reset", times: 1, after: random.from(0, 2) };
-    case 9:
+    case 8:
       return { fault: "lying-power", says: random.pick(["On", "Off", "PoweringOn", "PoweringOff"]), ...few };
-    case 10:
+    case 9:
       return { fault: "session-expiry", afterRequests: random.from(0, 9), times: random.from(1, 4) };
-    case 11:
+    case 10:
       return { fault: "stale-read", ...few };
-    case 12:
-      return { fault: "ignored-write", match: { method: "PATCH" }, times: 1, after: random.from(0, 2) };
+    case 11:
+      return { fault: "ignored-write", match: { method: "PATCH" }, times: 1, after: random.from(0, 1) };
     default:
       return random.pick<FaultSpec>([
         { fault: "etag", kind: random.pick(["weak", "stale", "none"]) },
-        { fault: "sticky-media" },
         { fault: "settings-object" },
       ]);
   }
@@ -174,9 +203,6 @@ const POINTS = [
   "journal.save",
   "journal.save",
   "journal.remove",
-  "link.hello",
-  "link.done",
-  "link.rebooted",
   "catalogue.keepSnapshot",
   "catalogue.putRecord",
   "catalogue.closeSnapshot",
@@ -197,11 +223,12 @@ const POINTS = [
 ] as const;
 
 function effectOf(random: Random): Extract<Deed, { do: "effect" }> {
+  const point = random.pick(POINTS);
   return {
-    do: "effect",
-    point: random.pick(POINTS),
+    ...{ do: "effect", point },
     when: random.pick(["before", "after"]),
-    nth: random.from(1, 4),
+    // Most are passed once or twice by a session.
+    nth: random.from(1, point === "journal.save" ? 4 : 2),
     then: random.chance(0.6) ? { throw: true } : { delayMs: random.pick([1_000, 5_000, 25_000]) },
   };
 }

@@ -11,16 +11,19 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { Client, Connection } from "@temporalio/client";
 import { PitstopClient } from "../../../src/api/client.js";
 import { loadConfig } from "../../../src/config.js";
+import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { LabConfigInput } from "../../../src/lab/config.js";
 import type { Lab } from "../../../src/lab/lab.js";
 import { freePort } from "../../../src/temporal/devserver.js";
 import { openLab } from "../../../workers/lab.js";
 import { cacheFolder } from "../../support/cache.js";
 import { Running, until } from "../../support/operator.js";
+import type { Jump } from "./clock.js";
 import { LinesByTarget } from "./lines.js";
 
 /** A host with a load of fifteen needs this long for what a quiet one does in ten seconds. */
@@ -33,10 +36,24 @@ export interface Orders {
   effects: OrderedEffect[];
   clockMs: number;
   cut: { id: number; share: number } | null;
+  /** Until these times the disk has no room for the server's data, and the server no file handle left. */
+  scarceUntilMs: { disk: number; handles: number };
+}
+
+/** What the hook says that the server met. */
+export interface HookMet {
+  effects: OrderedEffect[];
+  /** Connections. */
+  cut: number;
+  jumps: Jump[];
+  /** Calls that found no room, or no handle. */
+  scarce: { disk: number; handles: number };
 }
 
 export interface OrderedEffect {
   id: string;
+  /** Of the deed that it is, under which it is counted when it is met. */
+  kind: string;
   target: string;
   point: string;
   when: "before" | "after";
@@ -54,7 +71,9 @@ export class World {
   readonly temporal: Client;
   /** What the servers said, and how often they ended without being killed: a broken promise of its own. */
   readonly trouble: string[] = [];
-  clockJumped = false;
+  /** How often whom. */
+  readonly killed = { serve: 0, temporal: 0, both: 0 };
+  readonly beganMs = Date.now();
   readonly labLog: LinesByTarget;
   readonly #env: NodeJS.ProcessEnv;
   readonly #connection: Connection;
@@ -62,7 +81,7 @@ export class World {
   /** Null while it is being killed and started again. */
   #serve: Running | null;
   #closing = false;
-  #effects = 0;
+  readonly #effects: OrderedEffect[] = [];
 
   private constructor(parts: {
     dir: string;
@@ -90,7 +109,7 @@ export class World {
   static async start(lab: LabConfigInput, options: { documents: string; env?: NodeJS.ProcessEnv }): Promise<World> {
     const dir = mkdtempSync(join(tmpdir(), "pitstop-attack-"));
     const env = { ...(await environment(dir)), ...options.env };
-    const orders: Orders = { effects: [], clockMs: 0, cut: null };
+    const orders: Orders = { effects: [], clockMs: 0, cut: null, scarceUntilMs: { disk: 0, handles: 0 } };
     write(join(dir, "orders.json"), orders);
     mkdirSync(join(dir, "data", "images", "attack"), { recursive: true, mode: 0o700 });
     const serve = new Running("serve", ["serve"], env, dir);
@@ -124,15 +143,35 @@ export class World {
 
   /** Changes what the hook in the server is told; it looks five times a second. */
   order(change: Partial<Orders>): void {
-    this.clockJumped ||= change.clockMs !== undefined && change.clockMs !== 0;
     Object.assign(this.#orders, change);
     write(join(this.dir, "orders.json"), this.#orders);
   }
 
   /** A fault at a side effect of the server, for one target. */
   addEffect(effect: Omit<OrderedEffect, "id">): void {
-    this.#effects += 1;
-    this.order({ effects: [...this.#orders.effects, { id: String(this.#effects), ...effect }] });
+    const ordered = { id: String(this.#effects.length + 1), ...effect };
+    this.#effects.push(ordered);
+    this.order({ effects: [...this.#orders.effects, ordered] });
+  }
+
+  /** Takes the room on the server's disk, or its file handles, away for so long; from a server that is away as soon as it is back. */
+  async starve(what: "disk" | "handles", ms: number): Promise<void> {
+    await this.#isBack();
+    this.order({ scarceUntilMs: { ...this.#orders.scarceUntilMs, [what]: Date.now() + ms } });
+  }
+
+  /** What was met until now of all that was ordered. */
+  met(): HookMet {
+    const file = join(this.dir, "orders.json.met");
+    const met: HookMet = { effects: [], cut: 0, jumps: [], scarce: { disk: 0, handles: 0 } };
+    for (const line of existsSync(file) ? readFileSync(file, "utf8").split("\n") : []) {
+      const [what, first = "", second = ""] = line.split(" ");
+      if (what === "effect") met.effects.push(...this.#effects.filter(({ id }) => id === first));
+      else if (what === "cut") met.cut += Number(second);
+      else if (what === "clock") met.jumps.push({ atMs: Number(first), skewMs: Number(second) });
+      else if (what === "scarce") met.scarce[first as "disk" | "handles"] += Number(second);
+    }
+    return met;
   }
 
   /** Takes back what was ordered for a target. */
@@ -145,8 +184,9 @@ export class World {
     return String(this.#env.PITSTOP_SITE_TLS_URL);
   }
 
-  /** Cuts this share of the connections that the server has now, whoever opened them. */
-  cut(share: number): void {
+  /** Cuts this share of the connections that the server has, whoever opened them; of one that is away as soon as it is back. */
+  async cut(share: number): Promise<void> {
+    await this.#isBack();
     this.order({ cut: { id: (this.#orders.cut?.id ?? 0) + 1, share } });
   }
 
@@ -157,11 +197,25 @@ export class World {
     if (victim !== "serve" && temporal > 0) signal(temporal);
     if (victim === "temporal") {
       await until("another Temporal server", async () => (this.#temporalPid() !== temporal ? true : null), READY_MS);
+      this.killed.temporal += 1;
       return;
     }
     this.#serve = null;
     await old?.end("SIGKILL");
     await this.#again();
+    this.killed[victim] += 1;
+  }
+
+  /** What the target's newest session waits for, in Temporal's words. */
+  async pending(target: string): Promise<object> {
+    const { runId, status, historyLength, raw } = await this.temporal.workflow
+      .getHandle(sessionWorkflowId(target))
+      .describe();
+    const activities = raw.pendingActivities?.map(({ activityType, attempt, state, lastFailure }) =>
+      [activityType?.name, `attempt ${attempt}`, state, lastFailure?.message].join(", "),
+    );
+    const workflowTask = raw.pendingWorkflowTask?.attempt;
+    return { run: runId, status: status.name, events: historyLength, activities, workflowTask };
   }
 
   /** Names of the targets that the site still remembers: none, once every session has ended. */
@@ -184,6 +238,7 @@ export class World {
 
   async #again(): Promise<void> {
     for (let tries = 1; ; tries++) {
+      const since = Date.now();
       const serve = new Running("serve", ["serve"], this.#env, this.dir);
       try {
         await serve.until(/^Boot server/m, READY_MS);
@@ -191,8 +246,14 @@ export class World {
         this.#watch();
         return;
       } catch (error) {
-        this.trouble.push(`the server did not start again: ${error instanceof Error ? error.message : error}`);
         await serve.end("SIGKILL");
+        // A server that finds no room or no handle at its start may refuse; it is started again, as by any supervisor.
+        if (this.#wasScarce(since)) {
+          await sleep(500);
+          tries = 0;
+          continue;
+        }
+        this.trouble.push(`the server did not start again: ${error instanceof Error ? error.message : error}`);
         if (tries >= 3) throw error;
       }
     }
@@ -208,6 +269,16 @@ export class World {
       this.trouble.push(`the server ended by itself with ${code}: ${serve.said.slice(-2000)}`);
       await this.#again().catch(() => undefined);
     });
+  }
+
+  async #isBack(): Promise<void> {
+    const back = async () => (this.#serve || this.#closing ? true : null);
+    await until("the server is back", back, READY_MS);
+  }
+
+  #wasScarce(sinceMs: number): boolean {
+    const { disk, handles } = this.#orders.scarceUntilMs;
+    return sinceMs < Math.max(disk, handles);
   }
 
   #temporalPid(): number {

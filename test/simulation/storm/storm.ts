@@ -93,7 +93,7 @@ async function blow(
   for (let done = 0; done < kills; done++) {
     await sleep(everyS * 500, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return done;
-    world.cut(SHARE);
+    await world.cut(SHARE);
     await sleep(everyS * 500, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return done;
     await world.kill("serve").catch((error: unknown) => world.trouble.push(messageOf(error)));

@@ -27,11 +27,9 @@ export async function leaveImage(
   for (const ms of growing(1_000, 5_000)) {
     // Again each time: one that was only slow, or cut off for a while, comes back for it.
     const taken = await deps.site.finish(plan.target.name, plan.session, "off", FINISH_HEARD_MS);
-    if (taken) {
-      const tookMs = await waitForOff(control);
-      // The word may have gone to a connection whose agent is no more.
-      if ((await control.power()) === "Off") return { by: "force", tookMs };
-    }
+    const { off, tookMs } = taken ? await waitForOff(control) : { off: false, tookMs: 0 };
+    if (off) return { by: "force", tookMs };
+    // One that took the word and is on may have been reset before it was off; or the word went to a connection of nobody.
     const mutedMs = performance.now() - since;
     const runs = await whatRuns(deps, control, plan, unseenMs ?? mutedMs, unseenMs !== null);
     if (runs === "image") return { by: "force", tookMs: 0 };
@@ -44,12 +42,13 @@ export async function leaveImage(
 }
 
 /** The agent syncs and turns the machine off by itself, which is quicker and cleaner than the plug. */
-async function waitForOff(control: TargetControl): Promise<number> {
-  const startedAt = Date.now();
+async function waitForOff(control: TargetControl): Promise<{ off: boolean; tookMs: number }> {
+  const startedAt = performance.now();
   for (const ms of growing(50, 1_000)) {
-    const waitedMs = Date.now() - startedAt;
-    if ((await control.power()) === "Off" || waitedMs > FINISH_OFF_MS) return waitedMs;
+    const waitedMs = Math.round(performance.now() - startedAt);
+    const off = (await control.power()) === "Off";
+    if (off || waitedMs > FINISH_OFF_MS) return { off, tookMs: waitedMs };
     await pause(ms);
   }
-  return 0;
+  throw new Error("unreachable: the pauses never end");
 }

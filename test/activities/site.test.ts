@@ -105,7 +105,7 @@ async function inImage(before: HomeAnswer = WEAK, more: Parameters<typeof planOf
   return { site, plan, rig, snapshot: snapshotOf(plan, [before]) };
 }
 
-describe("leaving the image", () => {
+describe("leaving the image", { timeout: 60_000 }, () => {
   const leave = (rig: Rig, plan: SessionPlan) =>
     rig.run("ensureOff", { plan, running: "image", unseenMs: null, why: "test" });
 
@@ -133,6 +133,21 @@ describe("leaving the image", () => {
     expect(await again(9_000)).toMatchObject({ off: false });
     await later(8_000);
     expect(await again(9_000)).toMatchObject({ off: true });
+    expect(rig.asked).toEqual(["ForceOff"]);
+  });
+
+  it("leaves alone an own system that came up after the image took the word to turn off", async () => {
+    const { rig, plan, site } = await inImage(strong("a"));
+    vi.spyOn(site.site, "finish").mockResolvedValue(true);
+    setTimeout(() => rig.answers(strong("b")), 500);
+    expect(await leave(rig, plan)).toMatchObject({ off: false });
+    expect(rig.asked).toEqual([]);
+  });
+
+  it("pulls the plug on an image that took the word to turn off and does not", async () => {
+    const { rig, plan, site } = await inImage(strong("a"), { homeMs: 4_000 });
+    vi.spyOn(site.site, "finish").mockResolvedValue(true);
+    expect(await leave(rig, plan)).toMatchObject({ off: true });
     expect(rig.asked).toEqual(["ForceOff"]);
   });
 

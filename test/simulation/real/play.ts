@@ -33,7 +33,7 @@ export interface Played {
 export async function play(world: World, phases: Phases, schedule: TargetSchedule): Promise<Played> {
   const target = world.lab.target(schedule.machine.name);
   const player = new Player(world, phases, target);
-  const cuts = watchCuts(target);
+  const cuts = watchCuts(world, target);
   try {
     await within(TARGET_MS, "its sessions and their judgement have not ended", async () => {
       const before = await lookBefore(target);

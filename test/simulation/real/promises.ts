@@ -41,11 +41,14 @@ export async function lookBefore({ bmc, machine }: LabTarget): Promise<Before> {
   };
 }
 
+/** Of the lab's log, where something is wrong. */
+const LINES_BEFORE = 40;
+
 /**
  * Watches that the target's own system is never cut off by us unless its owner allows force (promise 8). Returns what was
  * seen. A stranger's resets are of other types, and what they cut is theirs.
  */
-export function watchCuts({ bmc, machine, config }: LabTarget): string[] {
+export function watchCuts(world: World, { name, bmc, machine, config }: LabTarget): string[] {
   const seen: string[] = [];
   const process = machine as ProcessMachine;
   const kill = process.kill.bind(process);
@@ -53,7 +56,8 @@ export function watchCuts({ bmc, machine, config }: LabTarget): string[] {
     const last = bmc.journal.events.at(-1);
     const atHome = process.isOn() && process.boots.at(-1)?.cameOutAt === "home";
     if (atHome && config.shutdown.then === "abort" && last?.what === "kill" && last.why === "Reset ForceOff") {
-      seen.push(`its own system was forced off at ${last.at}, which its owner forbids`);
+      const before = world.labLog.linesOf(name).slice(-LINES_BEFORE).join("\n    ");
+      seen.push(`its own system was forced off at ${last.at}, which its owner forbids:\n    ${before}`);
     }
     await kill();
   };

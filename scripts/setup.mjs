@@ -2,13 +2,13 @@
 // Plain JavaScript without dependencies, because it runs before there are any. Every step says what it does, once.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Debian's package and what shows that it is there: a program on PATH, or a file. */
+/** Debian's package and what shows that it is there: a program on PATH, or a file, whose folder may have any version (`*`). */
 export const OS_PACKAGES = {
   lab: [
     ["qemu-system-x86", "qemu-system-x86_64"],
@@ -22,7 +22,6 @@ export const OS_PACKAGES = {
     ["dosfstools", "mkfs.vfat"],
     ["fdisk", "sfdisk"],
     ["e2fsprogs", "mke2fs"],
-    ["python3-venv", "/usr/share/doc/python3-venv"],
   ],
   image: [
     ["busybox-static", "busybox"],
@@ -49,21 +48,37 @@ export const OS_PACKAGES = {
     ["xfsprogs", "mkfs.xfs"],
     ["chromium", "chromium"],
     ["openssh-client", "ssh"],
+    ["postgresql", "/usr/lib/postgresql/*/bin/postgres"],
+    ["python3-venv", "/usr/lib/python3*/ensurepip"],
   ],
 };
 
-function has(probe) {
-  const paths = probe.startsWith("/")
-    ? [probe]
-    : [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"].map((dir) => join(dir, probe));
-  return paths.some((path) => {
-    try {
-      accessSync(path, probe.startsWith("/") ? constants.R_OK : constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
+/** Whether a package's probe is met; programs are looked for as root would find them. */
+export function has(probe, path = process.env.PATH ?? "") {
+  if (probe.startsWith("/")) return filesOf(probe).some((file) => allows(file, constants.R_OK));
+  return [...path.split(delimiter), "/usr/sbin", "/sbin"].some((dir) => allows(join(dir, probe), constants.X_OK));
+}
+
+/** The files that a path with at most one `*` stands for. */
+function filesOf(path) {
+  const parts = path.split("/");
+  const at = parts.findIndex((part) => part.includes("*"));
+  if (at === -1) return [path];
+  const folder = parts.slice(0, at).join("/");
+  const [start = "", end = ""] = parts[at].split("*");
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names
+    .filter((name) => name.startsWith(start) && name.endsWith(end))
+    .map((name) => [folder, name, ...parts.slice(at + 1)].join("/"));
+}
+
+function allows(file, mode) {
+  try {
+    accessSync(file, mode);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function fail(message) {

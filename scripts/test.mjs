@@ -1,9 +1,11 @@
-// npm test: lint, types, and every suite, on a fresh clone too. Ends with one line: N passed, N failed[, N skipped].
+// npm test: lint, types, and every suite, on a fresh clone too. Names each test that was skipped, which in CI only those may be
+// that verdict.mjs names. Ends with one line: N passed, N failed[, N skipped].
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkNode, ensureDependencies, ensureOsPackages, root } from "./setup.mjs";
+import { verdict } from "./verdict.mjs";
 
 checkNode();
 ensureDependencies();
@@ -34,7 +36,7 @@ if (filters.length === 0) {
   check("types (tsc)", node(bin("typescript/bin/tsc"), "--noEmit", "-p", "tsconfig.test.json"));
 }
 const report = join(mkdtempSync(join(tmpdir(), "pitstop-test-")), "report.json");
-node(
+const clean = node(
   bin("vitest/vitest.mjs"),
   "run",
   "--reporter=default",
@@ -43,12 +45,12 @@ node(
   ...filters,
 );
 if (existsSync(report)) {
-  const result = JSON.parse(readFileSync(report, "utf8"));
-  passed += result.numPassedTests;
-  failed += result.numFailedTests;
-  skipped += result.numPendingTests + (result.numTodoTests ?? 0);
-  // A file that does not even load has no tests to count, and is a failure all the same.
-  failed += result.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
+  const byName = filters.some((filter) => /^(-t|--testNamePattern)/.test(filter));
+  const found = verdict(JSON.parse(readFileSync(report, "utf8")), { ci: Boolean(process.env.CI), byName, clean });
+  for (const line of found.lines) console.log(line);
+  passed += found.passed;
+  failed += found.failed;
+  skipped += found.skipped;
 } else {
   console.error("the test runner left no report");
   failed++;

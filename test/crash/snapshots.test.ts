@@ -122,12 +122,17 @@ it(
 
 /** The moments from which on the target may be away, or its session over. */
 const RESETS = MOMENTS.filter(({ point, when }) => when === "before" || point === "activity.ensureOn");
+const TASKS = ["first", "middle", "last"] as const;
+/** Another one each day; all of them with PITSTOP_TEST_WHOLE. */
+const RESET_TO = process.env.PITSTOP_TEST_WHOLE
+  ? TASKS
+  : TASKS.filter((_, third) => third === Math.floor(Date.now() / 86_400_000) % TASKS.length);
 
 it(
   "a session that is reset to an earlier task, as in the Temporal UI, comes home all the same",
   async () => {
     const cases = RESETS.flatMap((moment) =>
-      (["first", "middle", "last"] as const).map(
+      RESET_TO.map(
         (to): Case => ({
           name: `reset to its ${to} task ${moment.when} ${moment.point}`,
           run: async (_, target) => {
@@ -140,15 +145,13 @@ it(
         }),
       ),
     );
-    await run(cases.filter((_, index) => index % 3 === RESET_SAMPLE || process.env.PITSTOP_TEST_WHOLE !== undefined));
+    console.log(`resets to the ${RESET_TO.join(", ")} task; PITSTOP_TEST_WHOLE=1 for each of ${TASKS.join(", ")}`);
+    await run(cases);
   },
   8 * MINUTES,
 );
 
-/** Another third of them each day; all of them with PITSTOP_TEST_WHOLE. */
-const RESET_SAMPLE = new Date().getUTCDate() % 3;
-
-async function resetTo(target: string, to: "first" | "middle" | "last"): Promise<void> {
+async function resetTo(target: string, to: (typeof TASKS)[number]): Promise<void> {
   const { events } = await workflow(target).fetchHistory();
   const tasks = (events ?? []).filter((event) => event.workflowTaskCompletedEventAttributes);
   const at = { first: 0, middle: Math.floor(tasks.length / 2), last: tasks.length - 1 }[to];

@@ -1,5 +1,5 @@
-import { accessSync, constants, existsSync, rmSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import type { Readiness } from "../../api/messages.js";
 import type { Config, dataFolder } from "../../config.js";
@@ -17,7 +17,10 @@ interface Finding {
 }
 
 /** The groups of OS packages as the set-up scripts have them: a package's name, and what shows that it is there. */
-type OsPackages = Record<string, [name: string, probe: string][]>;
+interface SetUp {
+  OS_PACKAGES: Record<string, [name: string, probe: string][]>;
+  has(probe: string, path?: string): boolean;
+}
 
 export function doctorCommand(program: Command, io: Io, run: (work: () => Promise<number>) => Promise<void>): void {
   program
@@ -80,9 +83,9 @@ async function lookAtPackages(io: Io): Promise<Finding[]> {
   const list = new URL("../../../../scripts/setup.mjs", import.meta.url);
   if (!existsSync(list))
     return [{ what: "OS packages", state: "note", detail: "not looked at: the set-up scripts are not installed" }];
-  const { OS_PACKAGES } = (await import(list.href)) as { OS_PACKAGES: OsPackages };
+  const { OS_PACKAGES, has } = (await import(list.href)) as SetUp;
   return Object.entries(OS_PACKAGES).map(([group, packages]) => {
-    const missing = packages.filter(([, probe]) => !isThere(io, probe)).map(([name]) => name);
+    const missing = packages.filter(([, probe]) => !has(probe, io.env.PATH)).map(([name]) => name);
     return missing.length === 0
       ? { what: `packages for ${group}`, state: "ok", detail: "all there" }
       : {
@@ -90,19 +93,6 @@ async function lookAtPackages(io: Io): Promise<Finding[]> {
           state: "note",
           detail: `missing ${missing.join(" ")}; apt-get install them for that`,
         };
-  });
-}
-
-function isThere(io: Io, probe: string): boolean {
-  if (probe.startsWith("/")) return existsSync(probe);
-  const folders = [...(io.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
-  return folders.some((folder) => {
-    try {
-      accessSync(join(folder, probe), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
   });
 }
 

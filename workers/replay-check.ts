@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { WorkflowExecutionInfo } from "@temporalio/client";
+import { defineSearchAttributeKey } from "@temporalio/common";
 import { type ReplayHistoriesIterable, Worker } from "@temporalio/worker";
 import type { Config } from "../src/config.js";
 import { messageOf, PitstopError } from "../src/domain/errors.js";
@@ -22,6 +23,7 @@ const MOST = 1_000;
 const WITHIN_MS = 60_000;
 /** As many names as fit a sentence. */
 const NAMED = 5;
+const PINNED_TO = defineSearchAttributeKey("TemporalWorkerDeploymentVersion", "KEYWORD");
 
 export interface ReplayReport {
   /** Open sessions and campaigns that this build would go on with. */
@@ -127,12 +129,14 @@ function ownAddress(config: Config): TemporalAddress | null {
   return pid > 0 ? { address: `127.0.0.1:${port}`, namespace: "default", configured: false } : null;
 }
 
-/** With Worker Versioning another build's sessions are not ours to go on with. */
-function isPinnedElsewhere(session: WorkflowExecutionInfo, version: BuildVersion | null): boolean {
+/**
+ * With Worker Versioning another build's sessions are not ours to go on with. A listing tells the version, one that a
+ * person has moved the session to included, only as Temporal's own search attribute.
+ */
+function isPinnedElsewhere({ typedSearchAttributes }: WorkflowExecutionInfo, version: BuildVersion | null): boolean {
   if (!version) return false;
-  const info = session.raw.versioningInfo;
-  const pinned = info?.versioningOverride?.pinned?.version ?? info?.deploymentVersion;
-  return Boolean(pinned?.buildId) && pinned?.buildId !== version.buildId;
+  const pinned = typedSearchAttributes.get(PINNED_TO);
+  return pinned !== undefined && pinned !== `${version.deploymentName}:${version.buildId}`;
 }
 
 /** The SDK wraps the one sentence that says what differs into a dump of its own structures. */

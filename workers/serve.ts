@@ -121,13 +121,15 @@ export async function startRoles(config: Config, say: (line: string) => void): P
 
 type Undo = (() => Promise<unknown>)[];
 
-/** The catalogue, with what every operations server has in it. */
+/** The catalogue; with the role `api`, with what every operations server has in it. */
 async function readyCatalogue(config: Config, say: (line: string) => void, undo: Undo): Promise<Catalogue> {
   const catalogue = watched(
     "catalogue",
     await openCatalogue({ data: config.PITSTOP_DATA, databaseUrl: config.DATABASE_URL }),
   );
   undo.push(() => catalogue.close());
+  // Sessions alone may be an old build that is kept for its own: what is built in is for the new one to say.
+  if (!config.PITSTOP_ROLES.includes("api")) return catalogue;
   const base = await prepareBaseImage(say, config.PITSTOP_BASE_IMAGE).catch((error: unknown) => {
     say(`without the built-in image: ${messageOf(error)}`);
     return null;

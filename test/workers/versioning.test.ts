@@ -1,6 +1,7 @@
 import { Worker } from "@temporalio/worker";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeCurrent, versioned } from "../../workers/deployment.js";
+import { replayOpenSessions } from "../../workers/replay-check.js";
 import { startTestTemporal, type TestTemporal, workflowBundle } from "../support/temporal.js";
 import { FakeWorld } from "../workflows/fakes.js";
 
@@ -66,6 +67,14 @@ async function until(look: () => Promise<boolean>): Promise<void> {
   }
 }
 
+/** How many open sessions a build finds that it would go on with, all of which it understands here. */
+async function ownOpenSessions(buildId: string): Promise<number> {
+  const version = { deploymentName: "pitstop", buildId };
+  const found = await replayOpenSessions(temporal.connections, version, undefined, await workflowBundle());
+  expect(found).toMatchObject({ replayed: found.open, broken: [] });
+  return found.open;
+}
+
 /** The builds whose workers have done workflow tasks of the session. */
 async function builds(target: string): Promise<string[]> {
   const { events } = await handle(target).fetchHistory();
@@ -85,6 +94,7 @@ test("a session ends on the build that it began on; without that build it stands
   await build("v2");
   await makeCurrent(temporal.connections, { deploymentName: "pitstop", buildId: "v2" });
   await start("new");
+  expect([await ownOpenSessions("v1"), await ownOpenSessions("v2")]).toEqual([3, 1]);
 
   await abort("kept");
   await abort("new");
@@ -93,9 +103,9 @@ test("a session ends on the build that it began on; without that build it stands
   expect([await builds("kept"), await builds("new")]).toEqual([["v1"], ["v2"]]);
 
   await endOld();
+  expect([await ownOpenSessions("v1"), await ownOpenSessions("v2")]).toEqual([2, 0]);
   // The old build is gone: told by a signal, because nobody is there to answer an update.
   await handle("back").cancel();
-  await handle("moved").cancel();
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   expect((await handle("back").describe()).status.name).toBe("RUNNING");
 
@@ -108,6 +118,8 @@ test("a session ends on the build that it began on; without that build it stands
     },
     updateMask: { paths: ["versioning_override"] },
   });
+  expect([await ownOpenSessions("v1"), await ownOpenSessions("v2")]).toEqual([1, 1]);
+  await handle("moved").cancel();
   expect(await handle("moved").result()).toMatchObject({ ending: "restored" });
   expect(await builds("moved")).toEqual(["v1", "v2"]);
 

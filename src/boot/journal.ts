@@ -10,6 +10,9 @@ import { ensureFolder, syncFolder, UNFINISHED, writeAtomically } from "../stores
 import { Coalesced } from "./coalesced.js";
 import type { SiteEntry } from "./site.js";
 
+/** Corrupt files that are kept of one target, the newest: for who looks at them. A disk that errs makes them again and again. */
+const MAX_CORRUPT = 4;
+
 const ExtentSchema = z.object({ offset: z.number().int(), bytes: z.number().int() });
 
 const SiteMediumSchema = z.object({
@@ -173,8 +176,14 @@ export class Journal {
     } catch (error) {
       const movedTo = `${path}.corrupt-${Date.now()}`;
       await rename(path, movedTo);
+      await this.#forgetOldest(`${name}.corrupt-`);
       await syncFolder(this.#folder);
       this.corrupt.push({ movedTo, reason: messageOf(error).slice(0, 500) });
     }
+  }
+  /** Their names end with the time, in as many digits each. */
+  async #forgetOldest(prefix: string): Promise<void> {
+    const aside = (await readdir(this.#folder)).filter((name) => name.startsWith(prefix)).sort();
+    for (const name of aside.slice(0, -MAX_CORRUPT)) await rm(join(this.#folder, name), { force: true });
   }
 }

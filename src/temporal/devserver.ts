@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { copyFile, mkdir, rename, stat, truncate, writeFile } from "node:fs/promises";
 import { createServer, connect as tcpConnect } from "node:net";
 import { join } from "node:path";
 import { PitstopError } from "../domain/errors.js";
@@ -44,6 +44,7 @@ export async function ensureDevServer(options: {
   const { dir, log } = options;
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const noteFile = join(dir, "server.json");
+  const logFile = join(dir, "server.log");
   const before = readNote(noteFile);
   const running = before && isOurs(before.pid, dir) ? before.pid : findOurs(dir);
   const listens = before ?? (running === null ? null : portsOf(running));
@@ -64,7 +65,8 @@ export async function ensureDevServer(options: {
     const program = await options.program();
     // Before there is a server: whoever comes after a death at this moment finds it at these ports.
     await note(0);
-    const output = openLog(join(dir, "server.log"));
+    // Appended to, so that the server writes on at the beginning of a log that was cut meanwhile.
+    const output = openSync(logFile, "a");
     try {
       child = spawn(program, serverArguments(dir, port, uiPort), {
         // A process group of its own: a Ctrl-C meant for us must not take the sessions' memory first.
@@ -109,6 +111,7 @@ export async function ensureDevServer(options: {
   const watch = (async () => {
     while (!stopped) {
       await new Promise((resolve) => setTimeout(resolve, WATCH_MS).unref());
+      await boundLog(logFile).catch((error: unknown) => log("Temporal's log cannot be cut", { error: String(error) }));
       if (stopped || (pid !== null && isOurs(pid, dir))) continue;
       log("the Temporal dev server is gone; starting it again", { pid });
       await start().catch((error: unknown) => log("the Temporal dev server did not start", { error: String(error) }));
@@ -153,10 +156,16 @@ function lastLine(file: string): string {
   return last === "" ? "" : `: ${last}`;
 }
 
-/** A log that has grown for long begins anew at the next start; the one before is kept. */
-function openLog(file: string): number {
-  if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES) renameSync(file, `${file}.old`);
-  return openSync(file, "a");
+/**
+ * A log that has grown for long begins anew; the one before is kept. It is emptied in its place, because the server that
+ * runs, adopted or not, goes on writing to it.
+ */
+async function boundLog(file: string): Promise<void> {
+  const facts = await stat(file).catch(() => null);
+  if (facts === null || facts.size <= MAX_LOG_BYTES) return;
+  // A full disk has no room for a copy, and needs this one's all the more.
+  await copyFile(file, `${file}.old`).catch(() => undefined);
+  await truncate(file);
 }
 
 function serverArguments(dir: string, port: number, uiPort: number): string[] {

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Coalesced } from "../../src/boot/coalesced.js";
 import { Journal } from "../../src/boot/journal.js";
@@ -61,6 +61,15 @@ describe("the journal", () => {
     mkdirSync(join(folder, "r1.json"));
     await expect(Journal.open(folder)).rejects.toMatchObject({ code: "EISDIR" });
     expect(readdirSync(folder)).toEqual(["r1.json"]);
+  });
+
+  it("keeps the four newest corrupt files of a target, and those of others", async () => {
+    const old = [1, 2, 3, 4, 5].map((n) => `r1.json.corrupt-${1_700_000_000_000 + n}`);
+    for (const name of [...old, "r10.json.corrupt-1600000000000"]) writeFileSync(join(folder, name), "{");
+    writeFileSync(join(folder, "r1.json"), "{");
+    const { corrupt } = await Journal.open(folder);
+    const newest = basename(corrupt[0]?.movedTo ?? "");
+    expect(readdirSync(folder).sort()).toEqual([...old.slice(2), newest, "r10.json.corrupt-1600000000000"].sort());
   });
 
   it("saves by settle what a failed save left in memory alone", async () => {

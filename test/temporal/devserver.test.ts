@@ -1,5 +1,14 @@
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -88,4 +97,20 @@ test("a server that ends as it starts is tried twice more, then told of in one s
     `The Temporal dev server ended with 3 as it started; ${join(dir, "server.log")} says why: no such database.`,
   );
   expect(started()).toHaveLength(3);
+});
+
+test("the log of a server that runs, adopted too, is cut at 64 MiB, and the server writes on", async () => {
+  writeFileSync(join(dir, "program"), `${PROGRAM}setInterval(() => console.error("still here"), 50);\n`);
+  (await ensure()).leave();
+  const adopted = await ensure();
+  const logFile = join(dir, "server.log");
+  const grown = 64 * 1024 * 1024 + 1;
+  truncateSync(logFile, grown);
+  const deadline = Date.now() + 20_000;
+  while (statSync(logFile).size >= grown && Date.now() < deadline) await sleep(50);
+  await sleep(500);
+  // From its beginning: a server that wrote on where it had been would leave a hole there.
+  expect(readFileSync(logFile, "utf8")).toMatch(/^(still here\n)+$/);
+  expect(statSync(`${logFile}.old`).size).toBeGreaterThanOrEqual(grown);
+  expect([adopted.pid(), started()]).toEqual([note().pid, [note().pid]]);
 });

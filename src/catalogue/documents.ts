@@ -4,6 +4,7 @@ import {
   isMap,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Node,
   type Pair,
@@ -17,6 +18,11 @@ import { type Complaint, check, fieldPath } from "./explain.js";
 
 /** A file is a page that a person wrote or a fleet's export; more than this is neither. */
 export const MAX_FILE_BYTES = 8 * 1024 * 1024;
+/**
+ * Words, marks and line ends: some fifteen hundred machines. The parser takes microseconds and a kilobyte for each, and the
+ * server does nothing else meanwhile: 8 MiB of `a,` were 40 seconds and 4 GB.
+ */
+const MAX_PIECES = 200_000;
 /** Each use of an anchor counts, nested uses multiply: enough for people, too few for a bomb. */
 const MAX_ALIASES = 100;
 
@@ -50,6 +56,12 @@ export function parseYaml<S extends z.ZodType>(
   if (Buffer.byteLength(text) > MAX_FILE_BYTES) {
     throw new PitstopError("invalid", `${fileName} is larger than 8 MiB; divide it into several files.`);
   }
+  if (hasMorePieces(text, MAX_PIECES)) {
+    throw new PitstopError(
+      "invalid",
+      `${fileName} has more than ${MAX_PIECES} words and marks; divide it into several files.`,
+    );
+  }
   const lines = new LineCounter();
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset);
@@ -68,6 +80,16 @@ export function parseYaml<S extends z.ZodType>(
     throw new PitstopError("invalid", `${fileName}:1:1: there is nothing in this file; write a document into it.`);
   }
   return read;
+}
+
+/** Reads no further than it has to, and keeps nothing. */
+function hasMorePieces(text: string, most: number): boolean {
+  let pieces = 0;
+  for (const _piece of new Lexer().lex(text)) {
+    pieces += 1;
+    if (pieces > most) return true;
+  }
+  return false;
 }
 
 /** The parser compares each key with each; that is left to {@link doubledKey}, which a long mapping does not slow down. */

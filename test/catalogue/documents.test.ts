@@ -241,6 +241,14 @@ describe("documents from YAML", () => {
     expect(complain("#".repeat(8 * 1024 * 1024 + 1))).toBe(
       "targets.yaml is larger than 8 MiB; divide it into several files.",
     );
+    expect(complain(`[${"a,".repeat(100_000)}]`)).toBe(
+      "targets.yaml has more than 200000 words and marks; divide it into several files.",
+    );
+  });
+
+  it("reads a fleet of a thousand targets from one file", () => {
+    const fleet = Array.from({ length: 1_000 }, (_, i) => TARGET.replace("name: r1-n07", `name: r1-n${i}`));
+    expect(parseDocuments(fleet.join("---\n"), "fleet.yaml")).toHaveLength(1_000);
   });
 
   it("ignores Windows line ends and a byte order mark", () => {

@@ -5,6 +5,7 @@ import { PitstopError } from "../../src/domain/errors.js";
 import { FakeBmc, type Json, UUID } from "../control/fake-bmc.js";
 import { connect } from "../control/help.js";
 import { bounded } from "./attack.js";
+import { inBounds } from "./bounds.js";
 
 const SYSTEM = "/redfish/v1/Systems/1";
 /** What one look and one change may cost at most, however a service is made: a few hundred members, each asked once. */
@@ -164,7 +165,7 @@ describe("a BMC whose service is whole, but for some fields", () => {
         ? { status: 200, body: list }
         : undefined,
     );
-    await attack();
+    await inBounds(attack);
   });
 
   it("is changed without an entity tag where its own would not fit into a header", async () => {
@@ -205,7 +206,7 @@ describe("a BMC whose answers are no JSON that can be used", () => {
     bmc.faults.splice(0, Number.POSITIVE_INFINITY, (seen) =>
       seen.method === "GET" ? { status: 200, raw } : undefined,
     );
-    await attack();
+    await inBounds(attack);
     expect(({} as Json).Boot).toBeUndefined();
   });
 });

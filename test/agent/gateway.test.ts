@@ -382,6 +382,44 @@ describe("a log", () => {
   }, 60_000);
 });
 
+describe("a result", () => {
+  const post = (site: Awaited<ReturnType<typeof newSite>>, token: string, task: string, json: unknown) =>
+    site.agent("POST", `/agent/v1/tasks/${task}/result`, { token, json });
+
+  it("has at most 1 MiB, and of a larger one nothing is kept", async () => {
+    const site = await newSite();
+    const token = await site.token();
+    const sized = (bytes: number) => {
+      const empty = JSON.stringify(result({ finding: { text: "" } })).length;
+      return result({ finding: { text: "x".repeat(bytes - empty) } });
+    };
+    expect((await post(site, token, "look-1", sized(1024 * 1024 + 1))).status).toBe(413);
+    expect(site.site.entry("r1-n07")?.results).toEqual({});
+    expect((await post(site, token, "look-1", sized(1024 * 1024))).status).toBe(200);
+    expect(Object.keys(site.site.entry("r1-n07")?.results ?? {})).toEqual(["look-1"]);
+  });
+
+  it("is one of at most 512 that a session leaves at its site", async () => {
+    const site = await newSite();
+    site.nowMs = Date.now();
+    const tasks = Array.from({ length: 513 }, (_, i) => ({
+      id: `t-${i}`,
+      name: `t-${i}`,
+      scriptSha256: sha256("true\n"),
+    }));
+    const token = await site.token(planOf({ tasks }));
+    for (const { id } of tasks.slice(0, 512)) {
+      // An agent has so many requests a second; that bound is another one.
+      site.nowMs += 100;
+      expect((await post(site, token, id, result())).status, id).toBe(200);
+    }
+    const more = await post(site, token, "t-512", result());
+    expect([more.status, more.json.detail]).toEqual([422, "A session leaves at most 512 results at its site."]);
+    expect((await post(site, token, "t-0", result())).status).toBe(200);
+    expect(Object.keys(site.site.entry("r1-n07")?.results ?? {})).toHaveLength(512);
+  }, 120_000);
+});
+
 describe("done and finish", () => {
   it("of a passive image reach the session with the results of its tasks, once", async () => {
     const site = await newSite();

@@ -2,7 +2,7 @@ import "reflect-metadata";
 import { X509Certificate as NodeCertificate, webcrypto } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import * as x509 from "@peculiar/x509";
 
 export type Json = Record<string, unknown>;
@@ -12,10 +12,17 @@ export interface Seen {
   body: Json | null;
   headers: IncomingMessage["headers"];
 }
-/** Answers instead of the fake; `undefined` lets the fake answer. `"drop"` closes the socket. */
+/**
+ * Answers instead of the fake; `undefined` lets the fake answer. `"drop"` closes the socket; a drip sends what is in
+ * `head` at once, and then one byte now and then for as long as the connection is open.
+ */
 export type Fault = (
   seen: Seen,
-) => { status: number; body?: unknown; headers?: Record<string, string>; raw?: string } | "drop" | undefined;
+) =>
+  | { status: number; body?: unknown; headers?: Record<string, string>; raw?: string }
+  | { head: string; everyMs: number }
+  | "drop"
+  | undefined;
 
 export const UUID = "4c4c4544-0042-3510-8052-b4c04f4e3132";
 export const MAC = "52:54:00:12:34:01";
@@ -27,6 +34,9 @@ export class FakeBmc {
   readonly seen: Seen[] = [];
   readonly faults: Fault[] = [];
   logins = 0;
+  /** Bytes that were sent one by one, and the connections with them that the client has closed. */
+  dripped = 0;
+  letGo = 0;
   password = "secret-of-the-fake";
   tokens = new Set<string>();
   power = "On";
@@ -146,6 +156,10 @@ export class FakeBmc {
         request.socket.destroy();
         return;
       }
+      if ("head" in answer) {
+        this.drip(request.socket, answer);
+        return;
+      }
       response.writeHead(answer.status, { "content-type": "application/json", ...answer.headers });
       response.end(answer.raw ?? (answer.body === undefined ? "" : JSON.stringify(answer.body)));
       return;
@@ -153,6 +167,18 @@ export class FakeBmc {
     const { status, body, headers } = this.answer(seen);
     response.writeHead(status, { "content-type": "application/json", ...headers });
     response.end(body === undefined ? "" : JSON.stringify(body));
+  }
+
+  private drip(socket: Socket, { head, everyMs }: { head: string; everyMs: number }): void {
+    socket.write(head);
+    const timer = setInterval(() => {
+      socket.write("x");
+      this.dripped++;
+    }, everyMs);
+    socket.once("close", () => {
+      clearInterval(timer);
+      this.letGo++;
+    });
   }
 
   private answer(seen: Seen): { status: number; body?: unknown; headers?: Record<string, string> } {

@@ -55,6 +55,8 @@ export interface TransportOptions {
   sleep?: (ms: number) => Promise<unknown>;
   /** Stands between the transport and its connections. */
   throughPool?: (pool: BmcPool) => BmcPool;
+  /** Tests bring a shorter one. */
+  exchangeMs?: number;
 }
 
 /**
@@ -69,6 +71,7 @@ export class Transport {
   private readonly pool: BmcPool;
   private readonly log: Log;
   private readonly sleep: (ms: number) => Promise<unknown>;
+  private readonly exchangeMs: number;
   private secrets: readonly string[] = [];
 
   constructor(options: TransportOptions) {
@@ -77,6 +80,7 @@ export class Transport {
     this.host = url.host;
     this.log = options.log ?? silent;
     this.sleep = options.sleep ?? ((ms) => delay(ms));
+    this.exchangeMs = options.exchangeMs ?? EXCHANGE_MS;
     const pool: BmcPool = new Pool(this.origin, {
       connect: trustedConnector(options.trust, CONNECT_MS),
       connections: CONNECTIONS,
@@ -165,7 +169,7 @@ export class Transport {
         ...request.headers,
       },
       body: request.body === undefined ? null : JSON.stringify(request.body),
-      signal: AbortSignal.timeout(EXCHANGE_MS),
+      signal: AbortSignal.timeout(this.exchangeMs),
     });
     const text = await response.body.text();
     const headers = new Headers();

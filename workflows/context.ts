@@ -194,7 +194,7 @@ export interface Leg {
   armUnsure: boolean;
   /** A power-off was verified since departure: home's next answer must come from a new boot. */
   verifiedOff: boolean;
-  /** When the target's own system was asked to shut down, in milliseconds since 1970, and not seen off since; it may obey late. */
+  /** When the target's own system was asked to shut down, in milliseconds since 1970, and was not powered on since; it may obey late. */
   shutdownAskedAt: number | null;
   /** It waited for a person: whoever mended it may have rebooted it, and either boot is home then. */
   unwatched: boolean;

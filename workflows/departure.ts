@@ -72,6 +72,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
   // Before the act: it may be on whatever becomes of this call.
   leg.unseenSince = Date.now();
   leg.armUnsure = true;
+  const onBefore = log.lastPowerOnAt();
   log.count(
     await site(
       "ensureOn",
@@ -80,6 +81,7 @@ export async function bootImage(ctx: SessionContext, attempt: number): Promise<H
     ),
   );
   leg.armUnsure = false;
+  wasOffIfPoweredOn(ctx, onBefore);
   const hello = await firstContact(ctx, epoch, plan.limits.bootMs * attempt);
   if (!hello) return null;
   leg.unseenSince = null;
@@ -163,6 +165,14 @@ export async function look({ plan, log, site }: SessionContext, snapshot: BootSn
   return log.count(await site("locateTarget", { plan, snapshot }, call)).where;
 }
 
+/**
+ * Only a power-on that was needed shows that the target had been off. One that was found on was perhaps never off, whatever its BMC
+ * said for a moment: then the shutdown that was asked for may still be under way.
+ */
+export function wasOffIfPoweredOn({ log, leg }: SessionContext, onBefore: number | null): void {
+  if (log.lastPowerOnAt() !== onBefore) leg.shutdownAskedAt = null;
+}
+
 /** How long ago the boot began of which nothing was heard, for the site: it knows what of it was fetched. */
 export const unseen = (leg: SessionContext["leg"]): number | null =>
   leg.unseenSince === null ? null : Date.now() - leg.unseenSince;
@@ -177,7 +187,8 @@ export async function askToShutDown({ plan, log, site, leg }: SessionContext, wh
       { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
     ),
   );
-  leg.shutdownAskedAt = null;
+  // To be off: nothing comes after it that could show that this was a wrong reading.
+  if (log.snapshot?.state.power === "Off") leg.shutdownAskedAt = null;
   log.spentByMachine(off.tookMs);
   leg.mayBeHome = false;
 }

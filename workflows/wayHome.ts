@@ -2,7 +2,7 @@ import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workfl
 import type { Failure } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { central, patient, type SessionContext } from "./context.js";
-import { askToShutDown, look, settled, unseen } from "./departure.js";
+import { askToShutDown, look, settled, unseen, wasOffIfPoweredOn } from "./departure.js";
 import { failureOf, type Logbook } from "./logbook.js";
 import { announcedSignal } from "./messages.js";
 
@@ -106,9 +106,9 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   leg.mayBeHome = atHome;
   if (!atHome) {
     leg.unseenSince = null;
-    // Whoever turned it off: a power that was read as off since departure lies between, and whatever was asked of it is done.
+    // Whoever turned it off: a power that was read as off since departure lies between.
     leg.verifiedOff = true;
-    leg.shutdownAskedAt = null;
+    if (!toBeOn) leg.shutdownAskedAt = null;
   }
   const restored = await site(
     "restoreBoot",
@@ -118,6 +118,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   log.notes.push(...log.count(restored).notes);
   if (toBeOn && !atHome) {
     leg.mayBeHome = true;
+    const onBefore = log.lastPowerOnAt();
     log.count(
       await site(
         "ensureOn",
@@ -125,6 +126,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
         { summary: "Power on, homewards", limitMs: 5 * MINUTE },
       ),
     );
+    wasOffIfPoweredOn(ctx, onBefore);
   }
   await prove(ctx, snapshot, toBeOn && !atHome ? log.lastPowerOnAt() : null);
 }

@@ -116,6 +116,11 @@ export const FOUND: Found[] = [
     name: "done, says another boot",
     was: "what a boot said that never was the session's took the place of its own image's done and results",
   },
+  {
+    seed: 39,
+    name: "found on when it was to be powered on",
+    was: "a BMC said for a moment that a target was off which was shutting down; nobody had to power it on, and nobody watched it go off",
+  },
 ];
 
 /** Seeds that break a promise still: what is known of each. A fixed one moves up into the list above. */

@@ -33,7 +33,7 @@ export async function arm(machine: Machine, choice: BootChoice): Promise<BootOve
   throw new PitstopError(
     "refused",
     `${machine.target.name}'s BMC has no one-time boot override; allow a lasting one with continuous-override in boot.allow, ` +
-      "if the target's image can clear it, or use another control.",
+      "where each boot asks the network first until the session has disarmed it, or use another control.",
   );
 }
 

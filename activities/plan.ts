@@ -8,6 +8,7 @@ import type { Image } from "../src/domain/image.js";
 import {
   type CampaignPlan,
   CampaignRequest,
+  MAX_CAMPAIGN_TARGETS,
   type PlannedTask,
   plannedTask,
   SessionPlan,
@@ -33,7 +34,7 @@ export interface PlanInput {
 export async function planSession(catalogue: Catalogue, objects: ObjectStore, input: PlanInput): Promise<SessionPlan> {
   const request = parseRequest(input.request);
   const target = await mustHave(catalogue, "Target", request.target, "targets");
-  const adopted = (await openSnapshotOf(catalogue, target.name, input.session)) ?? (await keptOf(catalogue, request));
+  const adopted = (await openSnapshotOf(catalogue, target.name, input.session)) ?? keptOf(request);
   const base = {
     session: input.session,
     workflowId: input.workflowId,
@@ -106,14 +107,8 @@ async function openSnapshotOf(catalogue: Catalogue, target: string, session: str
 }
 
 /** What a site kept of the target, and of no other. */
-async function keptOf(
-  catalogue: Catalogue,
-  { target, kept, restoreOnly }: z.output<typeof SessionRequest>,
-): Promise<BootSnapshot | null> {
+function keptOf({ target, kept, restoreOnly }: z.output<typeof SessionRequest>): BootSnapshot | null {
   if (!kept) return null;
-  if ((await catalogue.getRecord(kept.session))?.endedAt) {
-    throw new PitstopError("conflict", `The session ${kept.session} of ${target} has ended; its snapshot is history.`);
-  }
   if (restoreOnly && kept.target === target) return kept;
   throw new PitstopError("invalid", `A kept boot snapshot is for restoreOnly, and of the same target; leave it out.`);
 }
@@ -140,6 +135,12 @@ export async function planCampaign(catalogue: Lookup, input: unknown): Promise<C
   if (names.size === 0) {
     const why = request.select ? `no target has the labels ${request.select}` : "neither targets nor select is given";
     throw new PitstopError("invalid", `The campaign has nothing to do: ${why}.`);
+  }
+  if (names.size > MAX_CAMPAIGN_TARGETS) {
+    throw new PitstopError(
+      "invalid",
+      `The campaign means ${names.size} targets, and one takes ${MAX_CAMPAIGN_TARGETS}; select fewer with each of several.`,
+    );
   }
   return { ...request, targets: [...names] };
 }

@@ -3,10 +3,13 @@ import type { BootSnapshot } from "./snapshot.js";
 
 /**
  * What became of a session, by Temporal's word. `ended`: it went through its own end, so its target is home or was
- * released. `lost`: it was ended from outside, or is not known at all; its target may be anywhere. `how` goes on after
+ * released; its summary has no more than the ending where it was ended from outside after that. `lost`: it was ended from outside, or is not known at all; its target may be anywhere. `how` goes on after
  * «the session».
  */
-export type Fate = { is: "running" } | { is: "ended"; summary: SessionSummary } | { is: "lost"; how: string };
+export type Fate =
+  | { is: "running" }
+  | { is: "ended"; summary: Pick<SessionSummary, "ending"> & Partial<SessionSummary> }
+  | { is: "lost"; how: string };
 
 /** Whom a reconciler asks of sessions. All of it throws when Temporal cannot be asked: nothing is lost then. */
 export interface SessionFates {

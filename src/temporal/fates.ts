@@ -1,4 +1,5 @@
 import { type Client, WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from "@temporalio/client";
+import { PHASE } from "../../workflows/attributes.js";
 import type { Fate, SessionFates } from "../domain/fates.js";
 import { sessionWorkflowId } from "../domain/ids.js";
 import type { SessionSummary } from "../domain/session.js";
@@ -50,13 +51,15 @@ interface Run {
   status: string;
   target: string;
   runId: string;
+  phase: string | undefined;
 }
 
 async function describe(client: Client, target: string, runId?: string): Promise<Run | null> {
   try {
     const description = await client.workflow.getHandle(sessionWorkflowId(target), runId).describe();
     const first = description.raw.workflowExecutionInfo?.firstRunId ?? description.runId;
-    return { first, status: description.status.name, target, runId: description.runId };
+    const phase = description.typedSearchAttributes.get(PHASE);
+    return { first, status: description.status.name, target, runId: description.runId, phase };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return null;
     throw error;
@@ -65,6 +68,9 @@ async function describe(client: Client, target: string, runId?: string): Promise
 
 async function fateOfRun(client: Client, run: Run): Promise<Fate> {
   if (run.status === "RUNNING") return { is: "running" };
+  // Only its site was still to be told of it, or nothing had been touched.
+  const over = (["restored", "released"] as const).find((ending) => ending === run.phase);
+  if (run.status !== "COMPLETED" && over) return { is: "ended", summary: { ending: over } };
   if (run.status !== "COMPLETED") return { is: "lost", how: `was ended from outside (${run.status.toLowerCase()})` };
   const handle = client.workflow.getHandle(sessionWorkflowId(run.target), run.runId);
   return { is: "ended", summary: (await handle.result()) as SessionSummary };

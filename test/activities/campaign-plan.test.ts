@@ -47,6 +47,7 @@ describe("a campaign's plan", () => {
     [{ targets: ["r1-n07"], action: "inventory", image: "nix" }, 'There is no image "nix"'],
     [{ targets: ["r1-n07"], action: "reboot-only", image: "base" }, "reboot-only boots no image"],
     [{ select: "rack=r9", action: "inventory" }, "no target has the labels rack=r9"],
+    [{ targets: Array.from({ length: 4_001 }, (_, i) => `t${i}`), action: "inventory" }, "targets is not usable"],
     [{ action: "inventory" }, "neither targets nor select is given"],
   ])("is refused before any session begins: %j", async (request, sentence) => {
     await expect(planCampaign(catalogue, request)).rejects.toThrow(sentence);

@@ -118,6 +118,7 @@ export const FOUND: Found[] = [
   },
   {
     seed: 39,
+    first: false,
     name: "found on when it was to be powered on",
     was: "a BMC said for a moment that a target was off which was shutting down; nobody had to power it on, and nobody watched it go off",
   },

@@ -120,6 +120,7 @@ export class Temporal {
       status: { name: run.status === "open" ? "RUNNING" : run.status.toUpperCase() },
       runId: run.runId,
       raw: { workflowExecutionInfo: { firstRunId: run.runId } },
+      typedSearchAttributes: { get: ({ name }: { name: string }) => run.attributes.get(name) },
     });
     const getHandle = (id: string, runId?: string) => ({
       signal: (name: string, payload: unknown) => this.signal(id, name, copy(payload)),

@@ -292,8 +292,10 @@ export class Promises {
     const whole = SessionRecord.safeParse(record);
     if (!whole.success) this.break(1, `A record is not one: ${whole.error.issues[0]?.path.join(".")}.`);
     if (record.ending === null || record.ending === "stranded") return;
-    const all = this.finalRecords.get(record.session) ?? [];
-    all.push(record);
+    const isGuess = (one: SessionRecord) => one.failure?.code === "lost";
+    const before = this.finalRecords.get(record.session) ?? [];
+    // A session that was terminated in its last step may have its own word still: it is the truth, whatever was guessed before.
+    const all = [...(isGuess(record) ? before : before.filter((one) => !isGuess(one))), record];
     this.finalRecords.set(record.session, all);
     if (new Set(all.map((one) => one.ending)).size > 1) {
       this.break(1, `The session ${record.session} has two endings.`);

@@ -30,15 +30,16 @@ export function watchHomes(deps: {
     const boot = entry.boot;
     const before = entry.snapshot?.home ?? [];
     const answers = await Promise.all(entry.plan.target.home.map(askHome));
+    if (boot === null || boot !== entry.boot || !isAway(entry)) return;
     const home = answers.find((answer) => before.some((b) => isAnotherBoot(b, answer)));
-    if (!home || boot === null || boot !== entry.boot || !isAway(entry)) return;
     // Before anyone is told: the session may not be reachable, and this must not be forgotten by then.
-    await site.seenAtHome(entry.target, entry.session).catch((error: unknown) => {
-      log("it could not be kept that a target's own system was seen", {
-        target: entry.target,
-        error: messageOf(error),
+    if (home || mayBeOwn(boot, before, answers)) {
+      await site.seenAtHome(entry.target, entry.session).catch((error: unknown) => {
+        const facts = { target: entry.target, error: messageOf(error) };
+        log("it could not be kept that a target's own system was seen", facts);
       });
-    });
+    }
+    if (!home) return;
     const last = told.get(boot);
     const again = last?.bootId === home.bootId ? last : null;
     if (again && performance.now() - again.at < again.pauseMs) return;
@@ -61,6 +62,10 @@ export function watchHomes(deps: {
 
 const isAway = (entry: SiteEntry): boolean =>
   entry.boot !== null && !entry.boot.revoked && entry.ledger.withdrawnAt === null;
+
+/** Of a target that was off nothing is known to compare with: an answer where its own system would, before any image spoke, keeps its plug in. */
+const mayBeOwn = (boot: SiteBoot, before: HomeAnswer[], answers: HomeAnswer[]): boolean =>
+  boot.helloAt === null && !before.some((b) => b.answered) && answers.some((answer) => answer.answered);
 
 const isAnotherBoot = (before: HomeAnswer, now: HomeAnswer): boolean =>
   now.answered && now.machineId !== null && now.machineId === before.machineId && now.bootId !== before.bootId;

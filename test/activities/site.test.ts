@@ -444,6 +444,31 @@ describe("the boot state", () => {
 });
 
 describe("a target seen in its own system while away", () => {
+  it("that had been off is remembered too, unless its image has spoken, and its plug is not pulled when it falls silent", async () => {
+    for (const spoke of [false, true]) {
+      const site = await newSite();
+      const rig = new Rig(site);
+      const plan = planOf({ homeMs: 2_000 });
+      await (spoke ? site.token(plan) : site.publish(plan));
+      const taken = snapshotOf(plan, []);
+      const state = { ...taken.state, power: "Off" as const };
+      await site.site.keepSnapshot(plan.target.name, plan.session, { ...taken, state });
+      const askHome = vi.fn(async () => rig.home);
+      const stop = watchHomes({ site: site.site, link: site.link, askHome, log: () => undefined, everyMs: 20 });
+      rig.home = WEAK;
+      await expect.poll(() => askHome.mock.calls.length).toBeGreaterThan(2);
+      stop();
+      rig.home = SILENT;
+      const off = await rig.run("ensureOff", { plan, running: "image", unseenMs: null, why: "test" });
+      expect({ spoke, off: off.off, asked: rig.asked }).toEqual({
+        spoke,
+        off: spoke,
+        asked: spoke ? ["ForceOff"] : [],
+      });
+      expect(site.link.reboots).toEqual([]);
+    }
+  });
+
   it("is told once for each boot of it, and again after a while", async () => {
     const { site, rig } = await inImage(strong("a"));
     const stop = watchHomes({

@@ -105,6 +105,12 @@ export const FOUND: Found[] = [
     was: "a person released a lost session's target, and the reconciler, in between, wrote that nothing of it was left to bring home",
   },
   {
+    seed: 21874,
+    first: false,
+    name: "off before, and home since",
+    was: "a target that had been off was seen in its own system, could not be asked again, and was forced off like a silent image",
+  },
+  {
     seed: 94,
     first: false,
     name: "a reboot that nobody could read",
@@ -125,4 +131,11 @@ export const FOUND: Found[] = [
 ];
 
 /** Seeds that break a promise still: what is known of each. A fixed one moves up into the list above. */
-export const KNOWN: Found[] = [];
+export const KNOWN: Found[] = [
+  {
+    seed: 31394,
+    first: true,
+    name: "an arming that neither shows nor goes",
+    was: "a BMC takes the override and shows its old state, and ignores the change that clears it while it still shows the old one",
+  },
+];

@@ -24,6 +24,7 @@ import { healthRoutes } from "./routes/health.js";
 import { sessionRoutes } from "./routes/sessions.js";
 import { SessionView } from "./session-view.js";
 import { carriesToken } from "./token.js";
+import { refuseUnreadable } from "./unreadable.js";
 
 /** Of the contract, not of the program: it changes when a route does. */
 const API_VERSION = "1.0.0";
@@ -77,7 +78,10 @@ export async function buildApi(options: ApiOptions): Promise<{ app: Api; close: 
     routerOptions: { maxParamLength: 512 },
     // A path that cannot be read is refused before there is a route, and in the same form.
     frameworkErrors: (error, _request, reply) => void sendProblem(reply, error, options.log),
+    clientErrorHandler: refuseUnreadable,
   }).withTypeProvider<ZodTypeProvider>();
+  // An expectation that nobody knows may be passed over (RFC 9110, section 10.1.1); Node.js would refuse it without a word.
+  app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
   const metrics = makeMetrics(options.catalogue, options.events);
   const parts: Parts = {
     catalogue: options.catalogue,

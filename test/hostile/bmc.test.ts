@@ -6,6 +6,7 @@ import { FakeBmc, type Json, UUID } from "../control/fake-bmc.js";
 import { connect } from "../control/help.js";
 import { bounded } from "./attack.js";
 import { inBounds } from "./bounds.js";
+import { mutate, place } from "./mutate.js";
 
 const SYSTEM = "/redfish/v1/Systems/1";
 /** What one look and one change may cost at most, however a service is made: a few hundred members, each asked once. */
@@ -42,27 +43,13 @@ const strange = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
 );
 
-/** Sets, replaces or takes away what is at a place in a document, found by walking it. */
-function mutate(document: unknown, steps: number[], value: unknown, how: "set" | "drop"): unknown {
-  if (typeof document !== "object" || document === null) return value;
-  const keys = Object.keys(document);
-  const key = keys[(steps[0] ?? 0) % Math.max(1, keys.length)];
-  if (key === undefined) return value;
-  const copy: Json = Array.isArray(document) ? ([...document] as unknown as Json) : { ...(document as Json) };
-  if (steps.length > 1) copy[key] = mutate(copy[key], steps.slice(1), value, how);
-  else if (how === "drop") delete copy[key];
-  else copy[key] = value;
-  return copy;
-}
-
 const mutation = fc.record({
   path: fc.constantFrom(
     ...["/redfish/v1/", "/redfish/v1/Systems", SYSTEM, `${SYSTEM}/BootOptions`, `${SYSTEM}/VirtualMedia`],
     ...[`${SYSTEM}/VirtualMedia/Cd`, `${SYSTEM}/SecureBoot`, `${SYSTEM}/EthernetInterfaces`],
   ),
-  steps: fc.array(fc.nat(40), { minLength: 1, maxLength: 4 }),
   value: strange,
-  how: fc.constantFrom("set" as const, "set" as const, "drop" as const),
+  ...place,
 });
 
 const STEPS: Record<string, (control: TargetControl) => Promise<unknown>> = {

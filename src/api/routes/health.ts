@@ -6,6 +6,8 @@ import type { Api, Parts } from "../parts.js";
 
 const CHECK_TIMEOUT_MS = 3_000;
 const config = { public: true };
+/** In the description: no token, where all other routes want one. */
+const security: [] = [];
 const tags = ["health"];
 
 /** For load balancers, monitoring and people; without a token, because they name no target and no secret. */
@@ -14,7 +16,12 @@ export function healthRoutes(api: Api, parts: Parts): void {
     "/healthz",
     {
       config,
-      schema: { tags, summary: "The process answers", response: { 200: z.object({ status: z.literal("ok") }) } },
+      schema: {
+        tags,
+        security,
+        summary: "The process answers",
+        response: { 200: z.object({ status: z.literal("ok") }) },
+      },
     },
     async () => ({ status: "ok" as const }),
   );
@@ -23,7 +30,12 @@ export function healthRoutes(api: Api, parts: Parts): void {
     "/readyz",
     {
       config,
-      schema: { tags, summary: "What the server needs is there", response: { 200: Readiness, 503: Readiness } },
+      schema: {
+        tags,
+        security,
+        summary: "What the server needs is there",
+        response: { 200: Readiness, 503: Readiness },
+      },
     },
     async (_request, reply) => {
       const database = check("database", async () => {
@@ -42,6 +54,7 @@ export function healthRoutes(api: Api, parts: Parts): void {
       config,
       schema: {
         tags,
+        security,
         summary: "Metrics in the Prometheus text format",
         response: { 200: { description: "Metrics", content: { "text/plain": { schema: z.string() } } } },
       },

@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { execa } from "execa";
 import type { Config } from "../src/config.js";
+import { bareEnvironment } from "../src/domain/environment.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { prepareQemuLab, qemuAvailable } from "../src/lab/qemu/index.js";
 import { findTemporal } from "../src/temporal/binary.js";
@@ -39,7 +40,7 @@ export async function prepareBaseImage(
   const run = await execa(
     join(recipe, "build"),
     ["--variant", variant, "--out", folder, "--cache", join(cacheFolder(), "debs")],
-    { reject: false, all: true, timeout: 15 * 60_000 },
+    { reject: false, all: true, timeout: 15 * 60_000, extendEnv: false, env: bareEnvironment() },
   );
   if (run.exitCode !== 0) {
     const last = (run.all ?? "").trim().split("\n").slice(-3).join(" / ");

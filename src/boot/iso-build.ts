@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access, mkdir, rename, symlink, writeFile } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import { execa } from "execa";
+import { bareEnvironment } from "../domain/environment.js";
 import { messageOf, PitstopError } from "../domain/errors.js";
 import { digestFile } from "../stores/fetch-verified.js";
 import { GRUB_SCRIPT, grubBootstrap, grubScript } from "./grub.js";
@@ -126,16 +127,24 @@ async function efiPartition(run: Run, program: string, out: string): Promise<voi
 }
 
 function runner(signal: AbortSignal): Run {
-  const env = {
+  const env = bareEnvironment({
     LC_ALL: "C",
     TZ: "UTC",
     SOURCE_DATE_EPOCH: EPOCH_SECONDS,
     MTOOLSRC: "/dev/null",
     MTOOLS_SKIP_CHECK: "1",
-  };
+  });
   return async (program, args) => {
     const done = await execa(program, args, {
-      ...{ env, stdin: "ignore", all: true, reject: false, maxBuffer: 1024 * 1024, timeout: BUILD_MS },
+      ...{
+        extendEnv: false,
+        env,
+        stdin: "ignore",
+        all: true,
+        reject: false,
+        maxBuffer: 1024 * 1024,
+        timeout: BUILD_MS,
+      },
       cancelSignal: signal,
     });
     signal.throwIfAborted();

@@ -2,6 +2,7 @@ import { open, realpath, stat } from "node:fs/promises";
 import { resolve, sep } from "node:path";
 import { execa } from "execa";
 import type { CredentialRef } from "../domain/basics.js";
+import { bareEnvironment } from "../domain/environment.js";
 import { fileErrorCode, PitstopError } from "../domain/errors.js";
 
 export interface Account {
@@ -104,6 +105,8 @@ async function fromExec(argv: string[], timeoutMs: number): Promise<string> {
     maxBuffer: MAX_BYTES,
     stdin: "ignore",
     stderr: "ignore",
+    extendEnv: false,
+    env: bareEnvironment(),
     stripFinalNewline: false,
   });
   if (!result.failed) return result.stdout;

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { access, mkdir, readdir } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { execa } from "execa";
+import { bareEnvironment } from "../domain/environment.js";
 import { PitstopError } from "../domain/errors.js";
 
 const CLI_MODULE = "github.com/temporalio/cli/cmd/temporal@v1.5.1";
@@ -57,6 +58,8 @@ async function download(dir: string): Promise<boolean> {
     reject: false,
     timeout: 90_000,
     stdio: "ignore",
+    extendEnv: false,
+    env: bareEnvironment(),
   });
   return done.exitCode === 0;
 }
@@ -64,7 +67,8 @@ async function download(dir: string): Promise<boolean> {
 async function build(dir: string): Promise<string> {
   const built = await execa("go", ["install", CLI_MODULE], {
     reject: false,
-    env: { GOBIN: dir, GOFLAGS: "-mod=mod" },
+    extendEnv: false,
+    env: bareEnvironment({ GOBIN: dir, GOFLAGS: "-mod=mod" }),
     timeout: 20 * 60_000,
     all: true,
   });

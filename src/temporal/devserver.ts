@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync } from "node
 import { copyFile, mkdir, rename, stat, truncate, writeFile } from "node:fs/promises";
 import { createServer, connect as tcpConnect } from "node:net";
 import { join } from "node:path";
+import { bareEnvironment } from "../domain/environment.js";
 import { PitstopError } from "../domain/errors.js";
 import type { TemporalAddress } from "./connect.js";
 
@@ -72,6 +73,7 @@ export async function ensureDevServer(options: {
         // A process group of its own: a Ctrl-C meant for us must not take the sessions' memory first.
         detached: true,
         stdio: ["ignore", output, output],
+        env: bareEnvironment(),
       });
     } finally {
       // The server has its own by now. Kept here, each restart of a server that dies often would cost a file handle.

@@ -201,5 +201,8 @@ describe("no other code", () => {
       "src/temporal/devserver.ts",
       "workers/prepare.ts",
     ]);
+    // None with our whole environment, where secrets are.
+    const started = having(/\b(execa|spawn)\(/);
+    expect(started.filter((path) => !having(/bareEnvironment\(|env: \{\s*PATH:/).includes(path))).toEqual([]);
   });
 });

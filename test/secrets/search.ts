@@ -49,6 +49,31 @@ export class Haystack {
     }
   }
 
+  /** Command line and environment of every process that this one has started, and of those that they have. */
+  addChildren(place: string, parent: number): void {
+    const parents = new Map<number, number>();
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+        // After the command's name, which may hold anything, come the state and the parent.
+        parents.set(Number(pid), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+      } catch {
+        // It has ended.
+      }
+    }
+    const isBelow = (pid: number | undefined): boolean =>
+      pid !== undefined && (parents.get(pid) === parent || isBelow(parents.get(pid)));
+    for (const pid of [...parents.keys()].filter(isBelow)) {
+      for (const part of ["cmdline", "environ"]) {
+        try {
+          this.add(place, readFileSync(`/proc/${pid}/${part}`));
+        } catch {
+          // It has ended.
+        }
+      }
+    }
+  }
+
   /** The command line of every process of this machine. */
   addProcesses(place: string): void {
     for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {

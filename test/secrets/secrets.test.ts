@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, onTestFailed, test } from "vitest";
 import { stringify } from "yaml";
+import type { CredentialRef } from "../../src/domain/basics.js";
 import { connectTemporal, type TemporalConnections } from "../../src/temporal/connect.js";
 import { Operator, until } from "../support/operator.js";
 import { Haystack, type Needles, withBytes } from "./search.js";
@@ -60,9 +61,11 @@ exit 3`;
       .join("---\n"),
   );
   await giveWrongPassword("refused");
+  await giveByEnvironment("good");
+  await giveByProgram("prints");
   void listen();
   watching = setInterval(() => {
-    for (const { haystack } of looks) haystack.addProcesses("command lines");
+    for (const { haystack } of looks) lookAtProcesses(haystack);
   }, 100);
 }, 240_000);
 afterAll(async () => {
@@ -75,10 +78,45 @@ beforeEach(() => onTestFailed(() => console.log(op.story.slice(-4_000))));
 
 async function giveWrongPassword(name: string): Promise<void> {
   writeFileSync(join(op.data, "wrong-login"), `admin:${WRONG}`, { mode: 0o600 });
+  await giveReference(name, { file: "wrong-login" });
+}
+
+/** Serve starts again with a password and its own token in its environment, as an operator's unit file would give them. */
+async function giveByEnvironment(name: string): Promise<void> {
+  const token = readFileSync(join(op.data, "token"), "utf8").trim();
+  const secret = { BMC_OF_ENVIRONMENT: op.login(name), PITSTOP_TOKEN: token };
+  await op.serve?.end("SIGTERM");
+  Object.assign(op.env, secret);
+  await op.startServe();
+  // The commands that are typed are the operator's, and not children of the server.
+  for (const variable of Object.keys(secret)) delete op.env[variable];
+  await giveReference(name, { env: "BMC_OF_ENVIRONMENT" });
+}
+
+/** A program that says what it was given, as one that is not ours might in its log. */
+async function giveByProgram(name: string): Promise<void> {
+  const program = join(op.dir, "helper");
+  writeFileSync(join(op.dir, "helper-login"), op.login(name), { mode: 0o600 });
+  const script = `#!/bin/sh
+cat /proc/$$/environ >>"${op.dir}/helper-environment"
+cat "${op.dir}/helper-login"
+`;
+  writeFileSync(program, script, { mode: 0o700 });
+  await giveReference(name, { exec: [program, "of-the-site"] });
+}
+
+async function giveReference(name: string, credentials: CredentialRef): Promise<void> {
   const document = op.target(name);
   const [control] = document.control;
-  if (control && "redfish" in control) control.redfish.credentials = { file: "wrong-login" };
+  if (control && "redfish" in control) control.redfish.credentials = credentials;
   await op.apply(stringify(document));
+}
+
+/** What is of the moment: command lines of all, and what the server's own children were given. */
+function lookAtProcesses(haystack: Haystack): void {
+  haystack.addProcesses("command lines");
+  const serve = op.serve?.child.pid;
+  if (serve !== undefined) haystack.addChildren("children of the server", serve);
 }
 
 async function listen(): Promise<void> {
@@ -134,7 +172,8 @@ async function search(haystack: Haystack): Promise<Haystack> {
   haystack.add("problems", await (await fetch(`${op.url}/api/v1/targets`, { headers: wrongToken })).text());
   // The lab is the world, not the server: what it knows, machines and BMCs know.
   for (const name of readdirSync(op.data).filter((one) => one !== "lab")) haystack.addFolder("data", op.data, name);
-  haystack.addProcesses("command lines");
+  lookAtProcesses(haystack);
+  haystack.add("environment of a credential's program", readFileSync(join(op.dir, "helper-environment")));
   return haystack;
 }
 
@@ -210,6 +249,7 @@ test("the same search finds what is there, in each of these places", { timeout: 
     metric: "pitstop_",
     health: "ok",
     serve: "serve",
+    home: `HOME=${op.dir}`,
   };
   const { found } = await search(new Haystack({ ...known, ...secrets() }));
   expect([...found]).toContain("data/token: operators' token");
@@ -225,6 +265,7 @@ test("the same search finds what is there, in each of these places", { timeout: 
       "problems: mark",
     ],
     "command lines: serve",
+    ...["children of the server: home", "environment of a credential's program: home"],
   ]) {
     expect(places).toContain(place);
   }

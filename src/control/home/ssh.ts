@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { execa } from "execa";
+import { bareEnvironment } from "../../domain/environment.js";
 import { PitstopError } from "../../domain/errors.js";
 import type { HomeAnswer } from "../../domain/snapshot.js";
 import type { HomeCheck } from "../../domain/target.js";
@@ -104,7 +105,8 @@ function sshArgs(check: SshCheck, knownHosts: string, deps: HomeDeps): string[] 
 }
 
 async function run(program: string, args: string[], deps: HomeDeps) {
-  const options = { reject: false, forceKillAfterDelay: 500, maxBuffer: MAX_OUTPUT, stdin: "ignore" } as const;
+  const env = { extendEnv: false, env: bareEnvironment() } as const;
+  const options = { ...env, reject: false, forceKillAfterDelay: 500, maxBuffer: MAX_OUTPUT, stdin: "ignore" } as const;
   const result = await inTime(deps, async (cancelSignal) => await execa(program, args, { ...options, cancelSignal }));
   return { missing: result.code === "ENOENT", failed: result.failed, stdout: result.stdout, stderr: result.stderr };
 }

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { bareEnvironment } from "../../domain/environment.js";
 import { PitstopError } from "../../domain/errors.js";
 import type { Accelerator } from "./command.js";
 
@@ -68,7 +69,7 @@ function probe(qemu: string, kernel: string): Promise<boolean> {
       ],
       ...["-no-reboot", "-kernel", kernel, "-append", "panic=-1 console=ttyS0", "-serial", "stdio"],
     ],
-    { stdio: ["ignore", "pipe", "ignore"] },
+    { stdio: ["ignore", "pipe", "ignore"], env: bareEnvironment() },
   );
   return new Promise((resolve) => {
     let booted = false;

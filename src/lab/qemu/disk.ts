@@ -1,5 +1,6 @@
 import { constants, copyFileSync, existsSync, renameSync } from "node:fs";
 import { execa } from "execa";
+import { bareEnvironment } from "../../domain/environment.js";
 import { PitstopError } from "../../domain/errors.js";
 
 /** Offset of the boot partition in bytes, as images/lab/build-disk lays it out. */
@@ -35,6 +36,7 @@ async function mtools(program: string, args: string[], input = "") {
     reject: false,
     timeout: MTOOLS_MS,
     stripFinalNewline: false,
-    env: { MTOOLS_SKIP_CHECK: "1" },
+    extendEnv: false,
+    env: bareEnvironment({ MTOOLS_SKIP_CHECK: "1" }),
   });
 }

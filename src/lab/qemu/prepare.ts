@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { execa } from "execa";
+import { bareEnvironment } from "../../domain/environment.js";
 import { PitstopError } from "../../domain/errors.js";
 import { type AcceleratorChoice, chooseAccelerator } from "./accelerator.js";
 
@@ -103,7 +104,9 @@ async function ensureDiskImage(cacheDir: string, log: (line: string) => void): P
   mkdirSync(cacheDir, { recursive: true });
   const unfinished = mkdtempSync(join(cacheDir, "lab-disk-building-"));
   try {
-    const build = execa(join(recipe, "build-disk"), [unfinished], { timeout: BUILD_MS, all: true, reject: false });
+    const build = execa(join(recipe, "build-disk"), [unfinished], {
+      ...{ timeout: BUILD_MS, all: true, reject: false, extendEnv: false, env: bareEnvironment() },
+    });
     build.all?.on("data", (chunk: Buffer) => {
       for (const line of chunk.toString().split("\n")) if (line.trim() !== "") log(line.trim());
     });

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Duplex } from "node:stream";
+import { bareEnvironment } from "../../domain/environment.js";
 import { messageOf, PitstopError } from "../../domain/errors.js";
 import { CONSOLE_FD, QMP_FD } from "./command.js";
 import { Qmp } from "./qmp.js";
@@ -30,6 +31,7 @@ export class QemuProcess {
   static async start(program: string, args: string[], onConsole: (chunk: Buffer) => void): Promise<QemuProcess> {
     const child = spawn("setpriv", ["--pdeathsig", "KILL", program, ...args], {
       stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"],
+      env: bareEnvironment(),
     });
     await spawned(child);
     const machine = new QemuProcess(child, onConsole);

@@ -111,6 +111,24 @@ describe("an event stream", () => {
     expect(await watcher.done).toEqual([null]);
   });
 
+  it("is for 256 watchers; one more is refused until one of them goes", async () => {
+    // Kept: a response that nobody holds is closed when it is collected.
+    const streams: { response: Response; stop: AbortController }[] = [];
+    const open = async () => {
+      const stop = new AbortController();
+      const headers = { authorization: `Bearer ${TOKEN}` };
+      const response = await fetch(`${rig.api.url}/api/v1/events`, { headers, signal: stop.signal });
+      if (response.ok) streams.push({ response, stop });
+      return response.status;
+    };
+    expect(new Set(await Promise.all(Array.from({ length: 256 }, open)))).toEqual(new Set([200]));
+    expect(await open()).toBe(503);
+    streams.pop()?.stop.abort();
+    await expect.poll(() => metric(rig, "pitstop_event_watchers")).toBe(255);
+    expect(await open()).toBe(200);
+    for (const { stop } of streams) stop.abort();
+  });
+
   it("cuts off a watcher that does not read", async () => {
     const stuck = await new Promise<import("node:http").IncomingMessage>((resolve, reject) => {
       const headers = { authorization: `Bearer ${TOKEN}` };

@@ -12,6 +12,7 @@ const BEHIND: Record<string, string> = {
   "src/api/server.ts":
     "the start of a process; what it is asked for is catalogue.* and a person's request behind catalogue.once",
   "src/api/token.ts": "the start of a process",
+  "src/api/unreadable.ts": "types of a socket, on which a refusal is written",
   "src/boot/boot-files.ts": "reads",
   "src/boot/cache.ts": "activity.stageImage",
   "src/boot/iso-build.ts": "activity.stageImage",

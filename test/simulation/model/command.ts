@@ -36,7 +36,9 @@ let next = first;
 
 const minutes = () => `${((Date.now() - startedAt) / 60_000).toFixed(1)} minutes`;
 const soFar = () => `${broken.size} broken so far of ${played} in ${minutes()}`;
-const say = speaker(() => `seeds up to ${next - 1} are being played: ${soFar()}`);
+const say = speaker(() =>
+  values.only ? `playing seed ${first}: ${soFar()}` : `playing up to seed ${next - 1}: ${soFar()}`,
+);
 
 async function chunk(from: number, seeds: number): Promise<void> {
   const which = ["--seed", String(from), "--seeds", String(seeds)];

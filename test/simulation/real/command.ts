@@ -40,14 +40,16 @@ function tell(seed: SeedResult): void {
 }
 
 async function round(seeds: number[]): Promise<void> {
-  playing = `seeds ${seeds[0]} to ${seeds.at(-1)} are being played`;
+  const which = seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${seeds[0]} to ${seeds.at(-1)}`;
+  playing = `playing ${which}`;
   const result = await attack(seeds, tell);
   played += seeds.length;
   trouble.push(...result.trouble);
   for (const line of result.trouble) say(line);
   met.add(result.met);
-  say(`met in ${seeds[0]} to ${seeds.at(-1)}:\n${result.met}`);
-  say(`seeds ${seeds[0]} to ${seeds.at(-1)}: ${result.seconds} s, ${failed.length} failed so far of ${played}`);
+  say(`met in ${which}:
+${result.met}`);
+  say(`${which}: ${result.seconds} s, ${failed.length} failed so far of ${played}`);
 }
 
 if (values.only) {
@@ -62,7 +64,7 @@ if (values.only) {
 }
 if (played > BATCH) say(`met in all:\n${met}`);
 say(
-  `${played} seeds against real servers: ${failed.length} broke a promise (${failed.map(({ seed }) => seed).join(", ") || "none"}), ` +
+  `${played} seed${played === 1 ? "" : "s"} against real servers: ${failed.length} broke a promise (${failed.map(({ seed }) => seed).join(", ") || "none"}), ` +
     `${strandings} times a target was announced stranded and then came home, ${trouble.length} troubles with the servers`,
 );
 if (failed.length > 0) process.exit(EXIT.broken);

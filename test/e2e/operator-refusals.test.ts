@@ -37,6 +37,13 @@ image: noise
 mode: active
 params: {depth: {default: "1"}}
 tasks: [{name: look, script: "sleep 3; echo done"}]
+---
+kind: Action
+name: hold
+image: noise
+mode: active
+interactive: true
+tasks: []
 `);
 }, 240_000);
 afterAll(() => op?.close(), 60_000);
@@ -204,7 +211,8 @@ test("a corrected target goes, after the refusal that held nothing back", { time
 });
 
 test("a busy target is refused, and the session that holds it does not notice", { timeout: 120_000 }, async () => {
-  const first = op.run("run", "busy", "-a", "look", "--wait");
+  // Until it is told that nothing more comes, however slow this host is.
+  const first = op.run("run", "busy", "-a", "hold", "--wait");
   await op.untilPhase("busy", "working");
   expect(await op.run("run", "busy", "-a", "look", "--wait")).toEqual({
     exit: 2,
@@ -215,6 +223,7 @@ test("a busy target is refused, and the session that holds it does not notice", 
     exit: 2,
     err: expect.stringMatching(/^Target busy is not known to be home .*; end that session first\.\n$/),
   });
+  expect(await op.run("session", "supply", "busy", "--last")).toMatchObject({ exit: 0 });
   expect(await first).toMatchObject({ exit: 0, err: "" });
 });
 

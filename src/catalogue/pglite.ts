@@ -11,8 +11,7 @@ export async function openPglite(data: string): Promise<Database> {
   const release = takeLock(join(data, "catalogue.lock"));
   const folder = join(data, "catalogue");
   try {
-    const pg = await PGlite.create(folder);
-    return wrap(pg, release);
+    return wrap(await Embedded.open(() => PGlite.create(folder)), release);
   } catch (error) {
     release();
     throw new PitstopError("internal", `The catalogue in ${folder} cannot be opened: ${messageOf(error)}.`, {
@@ -23,26 +22,78 @@ export async function openPglite(data: string): Promise<Database> {
 
 /** A catalogue that is gone with its process: for tests and rehearsals. */
 export async function openMemory(): Promise<Database> {
-  return wrap(await PGlite.create(), () => {});
+  return wrap(await Embedded.open(() => PGlite.create()), () => {});
 }
 
-function wrap(pg: PGlite, release: () => void): Database {
+function wrap(embedded: Embedded, release: () => void): Database {
   return {
-    async query<Row>(text: string, params: unknown[] = []) {
-      return (await pg.query<Row>(text, params)).rows;
-    },
+    query: <Row>(text: string, params: unknown[] = []) =>
+      embedded.use(async (pg) => (await pg.query<Row>(text, params)).rows),
     transaction: (work) =>
-      pg.transaction((tx) => {
-        const sql: Sql = {
-          async query<Row>(text: string, params: unknown[] = []) {
-            return (await tx.query<Row>(text, params)).rows;
-          },
-        };
-        return work(sql);
-      }),
+      embedded.use((pg) =>
+        pg.transaction((tx) => {
+          const sql: Sql = {
+            async query<Row>(text: string, params: unknown[] = []) {
+              return (await tx.query<Row>(text, params)).rows;
+            },
+          };
+          return work(sql);
+        }),
+      ),
     async close() {
-      await pg.close();
+      await embedded.close();
       release();
     },
   };
+}
+
+/** Class 58 of PostgreSQL's error codes, "system error": a file is missing, or there, or unreadable, against all that it knows. */
+const isAboutFiles = (error: unknown): boolean => /^58/.test(String((error as { code?: unknown }).code));
+
+/**
+ * One PGlite, opened again where it no longer knows its own files: its file system in memory goes on believing in a file that could not
+ * be made while the disk was full or no file handle was left, and then each write that needs the file fails for ever. What is on disk is
+ * as PostgreSQL left it.
+ */
+class Embedded {
+  private constructor(
+    private readonly make: () => Promise<PGlite>,
+    private now: Promise<PGlite>,
+  ) {}
+
+  static async open(make: () => Promise<PGlite>): Promise<Embedded> {
+    const now = make();
+    await now;
+    return new Embedded(make, now);
+  }
+
+  /** The work that meets the trouble fails; what comes after it waits for the new one. */
+  async use<T>(work: (pg: PGlite) => Promise<T>): Promise<T> {
+    const mine = this.now;
+    try {
+      return await work(await mine);
+    } catch (error) {
+      const opened = await mine.then(
+        () => true,
+        () => false,
+      );
+      if (this.now === mine && (!opened || isAboutFiles(error))) this.now = this.again(mine);
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await (await this.now).close();
+  }
+
+  /** What the old one cannot write on its way out, its log has. */
+  private again(old: Promise<PGlite>): Promise<PGlite> {
+    const next = old
+      .then((pg) => pg.close())
+      .catch(() => undefined)
+      .then(this.make);
+    // Told to whoever uses it.
+    next.catch(() => undefined);
+    return next;
+  }
 }

@@ -70,8 +70,7 @@ class Player implements Played {
     const over = new AbortController();
     let record = await this.#settled(session, (phase) => {
       this.#tell(phase);
-      // As the person who must approve.
-      if (phase === "waiting") void this.#asPerson(() => this.world.client.approve(session, { by: "the owner" }));
+      if (phase === "waiting") void this.#approve(session);
       for (const move of moves) if (move.phase === phase) void this.#later(session, move, over.signal);
     });
     over.abort();
@@ -143,6 +142,23 @@ class Player implements Played {
     } catch (error) {
       if (error instanceof Broken) this.broken.push(error.message);
       else this.#tell(`in vain: ${messageOf(error)}`);
+    }
+  }
+
+  /**
+   * As the person who must approve: again while it waits. A server that was killed right after it told so has a session that is not
+   * there yet when the word comes.
+   */
+  async #approve(session: string): Promise<void> {
+    const { client } = this.world;
+    for (let tries = 0; tries < 60; tries++) {
+      await this.#asPerson(() => client.approve(session, { by: "the owner" }));
+      await sleep(2_000);
+      const phase = await client.session(session).then(
+        (record) => record.phase,
+        () => "waiting",
+      );
+      if (phase !== "waiting" && phase !== "planning") return;
     }
   }
 

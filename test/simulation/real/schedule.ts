@@ -77,7 +77,7 @@ export function sharedScheduleOf(seed: number): SharedSchedule {
   const cuts = Array.from({ length: random.from(1, 3) }, () => ({ atS: random.from(3, 90), share: 0.2 }));
   const scarce = (["disk", "handles"] as const).map((what) => ({
     atS: random.from(5, 70),
-    forS: random.from(2, 12),
+    forS: random.from(6, 12),
     what,
   }));
   return { kills, clock, cuts, scarce };

@@ -121,7 +121,8 @@ class Agent {
       }
       const failed = random.chance(0.1);
       const result = { status: failed ? "failed" : "succeeded", exitCode: failed ? 1 : 0, durationMs: Math.floor(ms) };
-      this.done.set(task.id, { ...result, finding: { ok: true } });
+      // Scripts run as root in the image: they can read the agent's settings, and print them.
+      this.done.set(task.id, { ...result, finding: { ok: true, settings: `Bearer ${this.token}` } });
     }
     return await this.send("POST", `/agent/v1/tasks/${task.id}/result?wait=25`, this.done.get(task.id));
   }
@@ -135,8 +136,10 @@ class Agent {
 
   private async authorized(method: string, url: string, body: unknown, limitMs: number) {
     const headers = { authorization: `Bearer ${this.token}` };
+    const { promises } = this.machine.world;
+    const armedAs = promises.arming(this.machine);
     const answer = await this.request({ method, url, body, headers }, limitMs);
-    if (answer.status === 200) this.machine.world.promises.tokenTaken(this.machine, this.token, this.boot);
+    if (answer.status === 200) promises.tokenTaken(this.machine, this.token, this.boot, armedAs);
     if (answer.status === 200) this.extend(answer.body);
     return answer;
   }

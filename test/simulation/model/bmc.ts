@@ -28,6 +28,11 @@ const answer = (status: number, body: Json | null = null, headers: Record<string
   body,
 });
 
+/** Some BMCs have the whole request in their errors, secrets and all. */
+export const quoting = ({ method, path, headers, body }: HttpRequest): Json => ({
+  error: { code: "Base.1.0.GeneralError", message: `${method} ${path} ${JSON.stringify(headers)} ${body ?? ""}` },
+});
+
 /** One target's Redfish service: true to DSP0266 where the adversary lets it. */
 export class Bmc {
   override: Override = { enabled: "Disabled", target: "None", uri: null };
@@ -64,7 +69,7 @@ export class Bmc {
   handle(request: HttpRequest, session: string | null): BmcAnswer {
     const path = request.path.split("?")[0] ?? "";
     if (path === "/redfish/v1/") return answer(200, this.root());
-    if (request.method === "POST" && path === LOGINS) return this.login(JSON.parse(request.body ?? "{}"), session);
+    if (request.method === "POST" && path === LOGINS) return this.login(request, session);
     if (!this.sessions.has(request.headers["x-auth-token"] ?? "")) return answer(401, { error: {} });
     if (request.method === "DELETE") {
       this.sessions.delete(request.headers["x-auth-token"] ?? "");
@@ -85,12 +90,13 @@ export class Bmc {
     };
   }
 
-  private login(body: Json, session: string | null): BmcAnswer {
-    const ok = body.Password === this.password;
+  private login(request: HttpRequest, session: string | null): BmcAnswer {
+    const ok = (JSON.parse(request.body ?? "{}") as Json).Password === this.password;
     this.machine.world.promises.login(this.machine, session, ok);
-    if (!ok) return answer(401, { error: {} });
+    if (!ok) return answer(401, quoting(request));
     const token = this.machine.world.random.bytes(8).toString("hex");
     this.sessions.add(token);
+    this.machine.world.promises.bmcTokenGiven(token);
     return answer(
       201,
       { Id: token.slice(0, 6) },

@@ -71,6 +71,7 @@ export function simulatedObjects(world: World): ObjectStore {
       work("put", () => {
         const digest = createHash("sha256").update(bytes).digest("hex");
         objects.set(digest, bytes);
+        world.promises.kept(bytes);
         return digest;
       }),
     get: (digest) => work("read", () => objects.get(digest) ?? Buffer.from("null")),

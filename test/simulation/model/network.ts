@@ -1,4 +1,4 @@
-import { Bmc } from "./bmc.js";
+import { Bmc, quoting } from "./bmc.js";
 import { after, current, elapsed, inWorld, type Life, outside } from "./clock.js";
 import type { Machine } from "./machine.js";
 import type { Answered, Asked } from "./shims/listener.js";
@@ -48,7 +48,7 @@ export class Network {
       const answer = done ? machine.bmc.handle(request, session) : null;
       const asked = `${request.method} ${request.path.split("/").at(-1)}`;
       if (fault) this.world.tell(`${machine.name}: ${asked}: ${fault.kind}${fault.executed ? ", executed" : ""}`);
-      if (fault?.status) return { status: fault.status, headers: {}, body: { error: {} } };
+      if (fault?.status) return { status: fault.status, headers: {}, body: quoting(request) };
       return answer;
     };
     const dropped = fault !== null && (fault.kind === "dropped" || fault.kind === "silent");

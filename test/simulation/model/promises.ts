@@ -28,7 +28,7 @@ interface Known {
   released: boolean;
   refusedLogins: Map<string, number>;
   /** The boot whose token was given last. */
-  token: { token: string; bootId: string } | null;
+  token: { token: string; bootId: string; arming: string | null } | null;
   /** The arming whose nonce and token a second hello has revoked. */
   revokedArming: string | null;
   forgedArming: string | null;
@@ -49,6 +49,8 @@ export class Promises {
   private readonly machines = new Map<Machine, Known>();
   private unaskedAt = Number.NEGATIVE_INFINITY;
   private readonly finalRecords = new Map<string, SessionRecord[]>();
+  /** What must be nowhere that anybody reads, and how a sentence names it. */
+  private readonly secrets = new Map([[PASSWORD, "The BMC's password"]]);
 
   constructor(private readonly world: World) {}
 
@@ -195,12 +197,21 @@ export class Promises {
 
   /** 10 and 4: what the gateway tells an image. */
   tokenGiven(machine: Machine, token: string): void {
-    this.of(machine).token = { token, bootId: machine.bootId };
+    this.of(machine).token = { token, bootId: machine.bootId, arming: this.arming(machine) };
+    this.secrets.set(token, "An agent's token");
     if (machine.running !== "image") this.break(10, `A token was given to ${machine.name}, which runs no image.`);
   }
 
-  tokenTaken(machine: Machine, token: string, boot: Boot): void {
+  /** `armedAs`: the arming that was in force when the request was sent. */
+  tokenTaken(machine: Machine, token: string, boot: Boot, armedAs: string | null): void {
     const known = this.of(machine);
+    const given = known.token?.token === token ? known.token.arming : null;
+    // Of one session: in another one the token is another one, and an arming that a disk has lost is no later one.
+    const [session, epoch] = given?.split(" ") ?? [];
+    const [sessionThen, epochThen] = armedAs?.split(" ") ?? [];
+    if (given !== null && session === sessionThen && Number(epochThen) > Number(epoch)) {
+      this.break(10, `The token of an earlier arming of ${machine.name} was taken.`);
+    }
     if (boot.bootId !== machine.bootId) this.break(10, `The token of an earlier boot of ${machine.name} was taken.`);
     if (known.revokedArming !== null && known.revokedArming === this.arming(machine) && known.token?.token === token) {
       this.break(10, `${machine.name}'s token was taken although a second hello has revoked it.`);
@@ -228,7 +239,7 @@ export class Promises {
     return elapsed() - this.unaskedAt <= UNASKED_MS;
   }
 
-  private arming(machine: Machine): string | null {
+  arming(machine: Machine): string | null {
     const entry = this.world.entry(machine);
     return entry?.boot ? `${entry.session} ${entry.boot.epoch}` : null;
   }
@@ -279,8 +290,17 @@ export class Promises {
   shown(text: string): void {
     this.search("the log", text);
   }
+  /** A finding or a log, as it goes into the store. */
+  kept(bytes: Uint8Array): void {
+    this.search("the object store", Buffer.from(bytes).toString());
+  }
+  bmcTokenGiven(token: string): void {
+    this.secrets.set(token, "A token of a BMC's session");
+  }
   private search(where: string, text: string): void {
-    if (text.includes(PASSWORD)) this.break(9, `The BMC's password is in ${where}.`);
+    for (const [secret, name] of this.secrets) {
+      if (text.includes(secret)) this.break(9, `${name} is in ${where}.`);
+    }
   }
 
   recorded(record: SessionRecord): void {

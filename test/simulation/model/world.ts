@@ -263,14 +263,21 @@ export class World {
 
   private log(who: string): Logger {
     const tell = (facts: object | string, message?: string) => this.logged(who, facts, message);
-    const none = () => undefined;
-    return { trace: none, debug: none, info: none, warn: tell, error: tell, fatal: tell } as unknown as Logger;
+    // The story has what somebody should look at; what is written is searched, whatever its level.
+    const write = (facts: object | string, message = "") => this.promises.shown(`${message} ${written(facts)}`);
+    return { trace: write, debug: write, info: write, warn: tell, error: tell, fatal: tell } as unknown as Logger;
   }
 
   private logged(who: string, facts: object | string, message?: string): void {
     const text = typeof facts === "string" ? facts : `${message} ${JSON.stringify(facts)}`;
     // Without the stack: a story is the same in every folder, and after every change that changes nothing.
     this.tell(`${who}: ${text.replace(/\\n {4}at [^"]*/g, "").slice(0, 300)}`);
-    this.promises.shown(text);
+    this.promises.shown(`${message ?? ""} ${written(facts)}`);
   }
 }
+
+/** As a logger writes facts: an error with its message and its causes. */
+const written = (facts: object | string): string =>
+  JSON.stringify(facts, (_key, value: unknown) =>
+    value instanceof Error ? { ...value, message: value.message, stack: value.stack, cause: value.cause } : value,
+  );

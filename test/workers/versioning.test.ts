@@ -1,7 +1,10 @@
+import { execFileSync } from "node:child_process";
 import { Worker } from "@temporalio/worker";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { findTemporal } from "../../src/temporal/binary.js";
 import { makeCurrent, versioned } from "../../workers/deployment.js";
 import { replayOpenSessions } from "../../workers/replay-check.js";
+import { cacheFolder } from "../support/cache.js";
 import { startTestTemporal, type TestTemporal, workflowBundle } from "../support/temporal.js";
 import { FakeWorld } from "../workflows/fakes.js";
 
@@ -109,15 +112,12 @@ test("a session ends on the build that it began on; without that build it stands
   await new Promise((resolve) => setTimeout(resolve, 5_000));
   expect((await handle("back").describe()).status.name).toBe("RUNNING");
 
-  // As docs/upgrading.md has it: temporal workflow update-options --versioning-override-behavior pinned.
-  await temporal.connections.connection.workflowService.updateWorkflowExecutionOptions({
-    namespace: "default",
-    workflowExecution: { workflowId: "maintenance/moved" },
-    workflowExecutionOptions: {
-      versioningOverride: { pinned: { behavior: 1, version: { deploymentName: "pitstop", buildId: "v2" } } },
-    },
-    updateMask: { paths: ["versioning_override"] },
-  });
+  // The command of docs/upgrading.md.
+  const move = ["workflow", "update-options", "--workflow-id", "maintenance/moved"];
+  const to = ["--versioning-override-deployment-name", "pitstop", "--versioning-override-build-id", "v2"];
+  const where = ["--address", temporal.server.address];
+  const program = await findTemporal(cacheFolder(), () => undefined);
+  execFileSync(program, [...move, "--versioning-override-behavior", "pinned", ...to, ...where]);
   expect([await ownOpenSessions("v1"), await ownOpenSessions("v2")]).toEqual([1, 1]);
   await handle("moved").cancel();
   expect(await handle("moved").result()).toMatchObject({ ending: "restored" });

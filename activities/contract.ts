@@ -93,6 +93,8 @@ export interface SiteActivities {
     rebooted: boolean | null;
     /** A shutdown was asked for and given up: how long the power is watched for a system that obeys late. */
     watchLateOffMs: number;
+    /** An arming may be in force that the BMC did not show: its state is read when a reading that was old has passed. */
+    armUnsure?: boolean;
   }): Promise<Effects & { verdict: HomeVerdict; waitedMs: number; provedAt: string }>;
   /**
    * The site has forgotten the session and the BMC's session is closed. `untouched`: it ended before its first write, and

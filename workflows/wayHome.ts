@@ -112,7 +112,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   }
   const restored = await site(
     "restoreBoot",
-    { plan, snapshot, armUnsure: leg.armUnsure || snapshot.session !== log.session },
+    { plan, snapshot, armUnsure: mayHideAnArming(ctx, snapshot) },
     { summary: "Put the boot state back to the snapshot", limitMs: 5 * MINUTE },
   );
   log.notes.push(...log.count(restored).notes);
@@ -131,6 +131,10 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
   await prove(ctx, snapshot, toBeOn && !atHome ? log.lastPowerOnAt() : null);
 }
 
+/** An arming was asked for, by this session or a lost one, and not seen to be done. */
+const mayHideAnArming = ({ leg, log }: SessionContext, snapshot: BootSnapshot): boolean =>
+  leg.armUnsure || snapshot.session !== log.session;
+
 /** `bootedFrom`: when the power-on of this attempt was sent; its boot is the machine's own time. */
 async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: number | null): Promise<void> {
   const { plan, log, site, leg } = ctx;
@@ -148,7 +152,7 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
   const proof = log.count(
     await site(
       "verifyHome",
-      { plan, snapshot, rebooted, watchLateOffMs },
+      { plan, snapshot, rebooted, watchLateOffMs, armUnsure: mayHideAnArming(ctx, snapshot) },
       { summary: "Is the target home, as it was?", limitMs: 3 * plan.limits.homeMs + watchLateOffMs + 3 * MINUTE },
     ),
   );

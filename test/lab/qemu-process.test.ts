@@ -141,6 +141,7 @@ function compiled(name: string, program: string): string {
     "lab/qemu/qmp",
     "lab/qemu/command",
     "lab/qemu/device-path",
+    "domain/environment",
     "domain/errors",
   ]) {
     write(`src/${path}.js`, ts.transpile(readFileSync(`src/${path}.ts`, "utf8"), options));

@@ -71,6 +71,8 @@ kind: Action
 name: short
 image: noise
 mode: active
+# What hangs is given this long, as its own system may be on its way up.
+limits: {home: 60s}
 tasks: [{name: look, script: "echo done"}]
 `);
 }, 240_000);

@@ -20,7 +20,7 @@ describe("an image that never makes contact", { timeout: SESSION_MS }, () => {
     await operations.apply(
       { ...image, name: "hangs", cmdline: ["console=ttyS0", "panic=0"] },
       { ...image, name: "resets", cmdline: ["console=ttyS0", "panic=1"] },
-      { ...action, name: "hang", image: "hangs", limits: { boot: "45s", bootAttempts: 1 } },
+      { ...action, name: "hang", image: "hangs", limits: { boot: "45s", bootAttempts: 1, home: "2m" } },
       { ...action, name: "reset", image: "resets", limits: { boot: "100s", bootAttempts: 2 } },
     );
     await machine.home();
@@ -33,7 +33,7 @@ describe("an image that never makes contact", { timeout: SESSION_MS }, () => {
     await operations?.stop();
   });
 
-  it("and hangs is found out at its deadline, forced off, and its target brought home", async () => {
+  it("and hangs is found out at its deadline, forced off when its own system would be up, and brought home", async () => {
     const before = await machine.home();
     const record = await operations.run("e2e-mute", "hang");
     expect(record).toMatchObject({ outcome: "failed", ending: "restored", contacts: [], findings: null });

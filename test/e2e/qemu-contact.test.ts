@@ -20,7 +20,7 @@ describe("an image that never makes contact", { timeout: SESSION_MS }, () => {
     await operations.apply(
       { ...image, name: "hangs", cmdline: ["console=ttyS0", "panic=0"] },
       { ...image, name: "resets", cmdline: ["console=ttyS0", "panic=1"] },
-      { ...action, name: "hang", image: "hangs", limits: { boot: "45s", bootAttempts: 1, home: "2m" } },
+      { ...action, name: "hang", image: "hangs", limits: { boot: "45s", bootAttempts: 1, home: "75s" } },
       { ...action, name: "reset", image: "resets", limits: { boot: "100s", bootAttempts: 2 } },
     );
     await machine.home();
@@ -33,9 +33,12 @@ describe("an image that never makes contact", { timeout: SESSION_MS }, () => {
     await operations?.stop();
   });
 
-  it("and hangs is found out at its deadline, forced off when its own system would be up, and brought home", async () => {
+  it("and hangs is found out at its deadline, forced off when its own system would be up, and brought home", {
+    timeout: 2 * SESSION_MS,
+  }, async () => {
     const before = await machine.home();
-    const record = await operations.run("e2e-mute", "hang");
+    // A boot's deadline, and then the time of an own system that does not come.
+    const record = await operations.run("e2e-mute", "hang", 2 * SESSION_MS);
     expect(record).toMatchObject({ outcome: "failed", ending: "restored", contacts: [], findings: null });
     expect(record.failure).toMatchObject({ code: "noContact", message: expect.stringContaining("in 1 boot:") });
     expect(record.diagnoses).toMatchObject([{ ...FETCHED, power: "On", homeAnswering: false }]);

@@ -122,7 +122,7 @@ export class Operations {
   }
 
   /** Starts a session and follows it to its end, or to where it waits for a person. */
-  async run(target: string, action: string): Promise<SessionRecord> {
+  async run(target: string, action: string, withinMs = SESSION_MS): Promise<SessionRecord> {
     const { started, refused } = await this.client.start({ target, action, requestedBy: "a test" });
     const session = started[0]?.session;
     if (!session) throw new Error(`the session was refused: ${refused[0]?.problem.detail}`);
@@ -130,7 +130,7 @@ export class Operations {
       const record = await this.client.session(session);
       return record.endedAt !== null || record.ending === "stranded" ? record : null;
     };
-    return await until(ended, `the end of the session ${session}`, SESSION_MS);
+    return await until(ended, `the end of the session ${session}`, withinMs);
   }
 
   /** What a failed test shows: the end of the serial console, without terminal control sequences. */

@@ -31,7 +31,7 @@ export const MUTATIONS = [
     file: "src/boot/entries.ts",
     from: "    entry.boot = null;\n",
     to: "",
-    seed: 132,
+    seed: 336,
   },
   {
     promise: 5,
@@ -39,7 +39,7 @@ export const MUTATIONS = [
     file: "activities/site.ts",
     from: "        await control.restoreOverride(snapshot.state.override, armUnsure);\n",
     to: "",
-    seed: 29,
+    seed: 41,
   },
   {
     promise: 6,
@@ -61,9 +61,9 @@ export const MUTATIONS = [
     promise: 7,
     name: "a-late-power-off-is-not-watched-for",
     file: "workflows/wayHome.ts",
-    from: "askedAt === null ? 0 : Math.max(0, askedAt + plan.limits.gracefulMs - Date.now()) + LATE_POWER_OFF_MS;",
+    from: "askedAt === null ? 0 : Math.min(gracefulMs, Math.max(0, askedAt + gracefulMs - Date.now())) + LATE_POWER_OFF_MS;",
     to: "askedAt === null ? 0 : 1;",
-    seed: 29,
+    seed: 59,
   },
   {
     promise: 8,

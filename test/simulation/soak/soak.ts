@@ -7,6 +7,7 @@ import { within } from "../real/bounds.js";
 import { World } from "../real/world.js";
 import { figuresOf, type Sample } from "./slopes.js";
 
+/** Of one history. A session alone has some 88. */
 const MAX_EVENTS = 100;
 /** For one session, on a busy host. */
 const SESSION_MS = 10 * 60_000;
@@ -30,10 +31,12 @@ export class Soak {
   #started = 0;
   readonly #world: World;
   readonly #wanted: number;
+  readonly #maxEvents: number;
 
-  private constructor(world: World, wanted: number) {
+  private constructor(world: World, wanted: number, maxEvents: number) {
     this.#world = world;
     this.#wanted = wanted;
+    this.#maxEvents = maxEvents;
   }
 
   /** `tell` hears of it now and then, so that a run which is cut short tells something too. */
@@ -41,11 +44,12 @@ export class Soak {
     sessions: number;
     atOnce: number;
     sampleMs: number;
+    maxEvents?: number;
     tell?: { everyMs: number; what: (soak: Soak) => void };
   }): Promise<Soak> {
     const names = Array.from({ length: options.atOnce }, (_, i) => `soak-${i + 1}`);
     const world = await World.start({ machines: names.map((name) => ({ name })) }, { documents: DOCUMENTS });
-    const soak = new Soak(world, options.sessions);
+    const soak = new Soak(world, options.sessions, options.maxEvents ?? MAX_EVENTS);
     const began = Date.now();
     const sampler = setInterval(() => soak.#sample(), options.sampleMs);
     const teller = options.tell && setInterval(options.tell.what, options.tell.everyMs, soak);
@@ -98,7 +102,7 @@ export class Soak {
       .getHandle(sessionWorkflowId(target), session)
       .describe();
     this.longest = Math.max(this.longest, historyLength);
-    if (historyLength >= MAX_EVENTS)
+    if (historyLength >= this.#maxEvents)
       this.broken.push(`${session} has ${historyLength} events: ${await this.#eventsOf(session, target)}`);
   }
 

@@ -36,7 +36,7 @@ export async function verifyHome(
 }
 
 /** A BMC that took a change and shows its old state shows the new one after so long: what field reports tell of takes seconds. */
-const OLD_READING_MS = 30_000;
+const OLD_READING_MS = 15_000;
 
 /** A system that was asked to shut down may do so after its deadline: it is seen and powered on again. */
 async function watchForLatePowerOff(

@@ -18,7 +18,7 @@ export interface Story {
 }
 
 /** What is mute has this long for its own system to come up before it is forced off. */
-const limits = { boot: "4s", bootAttempts: 2, work: "5m", lease: "2m", home: "30s" };
+const limits = { boot: "4s", bootAttempts: 2, work: "5m", lease: "2m", home: "15s" };
 const look = { name: "look-long", image: "tiny", mode: "active", tasks: [{ name: "look", script: "echo '{}'" }] };
 const mute = { image: "tiny", mode: "active", tasks: [] };
 const is = ({ point, when, nth }: Heard, wanted: string): boolean => `${when} ${point} ${nth}` === wanted;

@@ -48,6 +48,7 @@ export async function bringHome(ctx: SessionContext, snapshot: BootSnapshot): Pr
 }
 
 async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Failure | null> {
+  let waited = false;
   for (let attempt = 1; ; attempt++) {
     try {
       await returnOnce(ctx, snapshot);
@@ -56,7 +57,10 @@ async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Fai
       const failure = failureOf(error);
       // A refused password is never tried again (lock-outs), and waiting longer for a proof was done already.
       if (attempt >= ATTEMPTS || failure.code === "unauthorized") return failure;
-      if (failure.code === "homeNotProved" && (attempt > 1 || !mayHang(ctx))) return failure;
+      if (failure.code === "homeNotProved") {
+        if (waited || !mayHang(ctx)) return failure;
+        waited = true;
+      }
       ctx.log.notes.push(`Restore attempt ${attempt}: ${failure.message}`);
       await sleep(5_000 * attempt * attempt, { summary: `Before restore attempt ${attempt + 1}` });
     }

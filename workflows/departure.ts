@@ -173,7 +173,7 @@ export function wasOffIfPoweredOn({ log, leg }: SessionContext, onBefore: number
   if (log.lastPowerOnAt() !== onBefore) leg.shutdownAskedAt = null;
 }
 
-/** How long ago the boot began of which nothing was heard, for the site: it knows what of it was fetched. */
+/** For how long nothing was heard of what runs where the image should; null where something was. */
 export const unseen = (leg: SessionContext["leg"]): number | null =>
   leg.unseenSince === null ? null : Date.now() - leg.unseenSince;
 

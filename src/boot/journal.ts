@@ -181,6 +181,7 @@ export class Journal {
       this.corrupt.push({ movedTo, reason: messageOf(error).slice(0, 500) });
     }
   }
+
   /** Their names end with the time, in as many digits each. */
   async #forgetOldest(prefix: string): Promise<void> {
     const aside = (await readdir(this.#folder)).filter((name) => name.startsWith(prefix)).sort();

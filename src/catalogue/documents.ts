@@ -1,4 +1,5 @@
 import {
+  Composer,
   type Document,
   isAlias,
   isMap,
@@ -8,7 +9,7 @@ import {
   LineCounter,
   type Node,
   type Pair,
-  parseAllDocuments,
+  Parser,
   visit,
 } from "yaml";
 import type { z } from "zod";
@@ -67,15 +68,11 @@ export function parseYaml<S extends z.ZodType>(
     const { line, col } = lines.linePos(offset);
     return `${fileName}:${line}:${col}`;
   };
-  const documents = [...composed(text, fileName, lines)].filter(
-    (document) => document.errors.length > 0 || document.contents !== null,
-  );
-  const read = documents
-    .filter((document) => !isBlank(document))
-    .map((document) => ({
-      value: readDocument(document, schema, place),
-      at: place(document.contents?.range?.[0] ?? 0),
-    }));
+  const read: { value: z.output<S>; at: string }[] = [];
+  for (const document of composed(text, fileName, lines)) {
+    if (isEmpty(document)) continue;
+    read.push({ value: readDocument(document, schema, place), at: place(document.contents?.range?.[0] ?? 0) });
+  }
   if (read.length === 0) {
     throw new PitstopError("invalid", `${fileName}:1:1: there is nothing in this file; write a document into it.`);
   }
@@ -92,10 +89,14 @@ function hasMorePieces(text: string, most: number): boolean {
   return false;
 }
 
-/** The parser compares each key with each; that is left to {@link doubledKey}, which a long mapping does not slow down. */
-function composed(text: string, fileName: string, lineCounter: LineCounter): Iterable<Document> {
+/**
+ * One document after the other, so that what is behind a wrong one costs nothing. The parser compares each key with each;
+ * that is left to {@link doubledKey}, which a long mapping does not slow down.
+ */
+function* composed(text: string, fileName: string, lineCounter: LineCounter): Iterable<Document> {
+  const composer = new Composer({ prettyErrors: false, logLevel: "silent", uniqueKeys: false });
   try {
-    return parseAllDocuments(text, { lineCounter, prettyErrors: false, logLevel: "silent", uniqueKeys: false });
+    yield* composer.compose(new Parser(lineCounter.addNewLine).parse(text));
   } catch (error) {
     // The parser takes stack for each level.
     if (!(error instanceof RangeError)) throw error;
@@ -123,9 +124,9 @@ function doubledKey(document: Document): number | null {
   return at;
 }
 
-/** `---` with nothing behind it is not a document that somebody meant. */
-const isBlank = (document: Document): boolean =>
-  document.errors.length === 0 && isScalar(document.contents) && document.contents.source === "";
+/** No document, or one that nobody meant: `---` with nothing behind it. */
+const isEmpty = ({ errors, contents }: Document): boolean =>
+  errors.length === 0 && (contents === null || (isScalar(contents) && contents.source === ""));
 
 function readDocument<S extends z.ZodType>(
   document: Document,

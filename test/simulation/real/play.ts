@@ -15,9 +15,9 @@ import type { World } from "./world.js";
 /** From the announcement on: a person puts the machine right and asks again, a few times at most. */
 const RETRIES = 4;
 /** The longest way through a session with every bound run into, on a busy host; after it the session is called stuck. */
-const SETTLE_MS = 6 * 60_000;
+const SETTLE_MS = 12 * 60_000;
 /** For all sessions of a target and their judgement: an attack always ends, and says where it stood. */
-const TARGET_MS = 15 * 60_000;
+const TARGET_MS = 30 * 60_000;
 
 export interface Played {
   broken: string[];

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ApplicationFailure, CancelledFailure, Context } from "@temporalio/activity";
-import { isRetryable, PitstopError } from "../src/domain/errors.js";
+import { isRetryable, lackOf, PitstopError } from "../src/domain/errors.js";
 
 /** Beats often enough that a cancellation is seen within about two seconds; the worker throttles what it sends. */
 const HEARTBEAT_MS = 1_000;
@@ -34,7 +34,8 @@ export function asActivities<T extends object>(
   ) as T;
 }
 
-function asFailure(error: unknown, name: string, context: Context, log: (message: string, facts: object) => void) {
+function asFailure(thrown: unknown, name: string, context: Context, log: (message: string, facts: object) => void) {
+  const error = lackOf(thrown) ?? thrown;
   if (error instanceof CancelledFailure) return error;
   if (context.cancellationSignal.aborted) return new CancelledFailure("cancelled");
   if (error instanceof ApplicationFailure) return error;

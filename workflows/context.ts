@@ -1,8 +1,12 @@
+import type { Duration } from "@temporalio/common";
 import {
   ActivityCancellationType,
+  ActivityFailure,
+  ApplicationFailure,
   CancellationScope,
   CancelledFailure,
   isCancellation,
+  patched,
   proxyActivities,
   proxyLocalActivities,
   sleep,
@@ -35,15 +39,49 @@ export const central = summarised(
   }),
 );
 
-/** The same activities for what must not be lost while the catalogue is away: up to a day. */
-export const patient = summarised(
-  proxyActivities<CentralActivities>({
-    taskQueue: CENTRAL_QUEUE,
-    startToCloseTimeout: "30s",
-    scheduleToCloseTimeout: "24h",
-    retry: { initialInterval: "1s", maximumInterval: "1m", nonRetryableErrorTypes: FINAL },
-  }),
-);
+/** The same activities, for what must not be lost while the catalogue is away. */
+const waitingFor = (scheduleToCloseTimeout: Duration, maximumInterval: Duration) =>
+  summarised(
+    proxyActivities<CentralActivities>({
+      taskQueue: CENTRAL_QUEUE,
+      startToCloseTimeout: "30s",
+      scheduleToCloseTimeout,
+      retry: { initialInterval: "1s", maximumInterval, nonRetryableErrorTypes: FINAL },
+    }),
+  );
+
+/** Up to a day: a target that is home is told so. */
+export const patient = waitingFor("24h", "1m");
+
+const briefly = waitingFor("5m", "5s");
+
+/**
+ * Before anything is asked of the target: a start that nobody looks at is not lost because the catalogue's disk was full
+ * for a moment. What is away for longer ends the session, untouched.
+ */
+export const atTheOutset = {
+  planSession: outlasting("planSession"),
+  recordSession: outlasting("recordSession"),
+  keepSnapshot: outlasting("keepSnapshot"),
+};
+
+function outlasting<N extends "planSession" | "recordSession" | "keepSnapshot">(name: N): CentralActivities[N] {
+  return (async (input: never) => {
+    try {
+      return await central[name](input);
+    } catch (error) {
+      if (isFinal(error) || !patched("outlast-catalogue")) throw error;
+      return await briefly[name](input);
+    }
+  }) as CentralActivities[N];
+}
+
+/** No repetition mends it, or it is wanted no more. */
+function isFinal(error: unknown): boolean {
+  if (isCancellation(error)) return true;
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure && (cause.nonRetryable === true || FINAL.includes(cause.type ?? ""));
+}
 
 type WithSummary = { executeWithOptions(options: { summary: string }, args: unknown[]): Promise<unknown> };
 

@@ -1,9 +1,18 @@
-import { ApplicationFailure, CancellationScope, condition, sleep, workflowInfo } from "@temporalio/workflow";
+import { ApplicationFailure, CancellationScope, condition, patched, sleep, workflowInfo } from "@temporalio/workflow";
 import { sessionWorkflowId } from "../src/domain/ids.js";
 import type { Failure, SessionPlan, SessionRequest, SessionSummary } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { ACTION, CAMPAIGN, SITE, TARGET } from "./attributes.js";
-import { central, Interrupted, Interrupts, notCounted, patient, type SessionContext, siteCalls } from "./context.js";
+import {
+  atTheOutset,
+  central,
+  Interrupted,
+  Interrupts,
+  notCounted,
+  patient,
+  type SessionContext,
+  siteCalls,
+} from "./context.js";
 import { bootImage, depart, shutDown } from "./departure.js";
 import { failureOf, Logbook } from "./logbook.js";
 import { listen } from "./messages.js";
@@ -48,7 +57,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   });
 
   log.enter("planning");
-  const plan = await central.planSession({ request, session, workflowId: info.workflowId }).catch(async (error) => {
+  const plan = await atTheOutset.planSession({ request, session, workflowId: info.workflowId }).catch(async (error) => {
     await CancellationScope.nonCancellable(() => endUnplanned(log, error));
     // The one failure that leaves the workflow: there is no target yet that it could concern.
     throw error;
@@ -135,7 +144,7 @@ function leftByItself(leg: SessionContext["leg"]): void {
 async function waitForApproval({ plan, log, mail }: SessionContext): Promise<void> {
   if (!plan.action?.approval) return;
   log.enter("waiting");
-  await central.recordSession({ record: log.record() });
+  await atTheOutset.recordSession({ record: log.record() });
   const since = Date.now();
   await condition(() => mail.approvedBy !== null);
   notCounted(plan, since);
@@ -145,7 +154,7 @@ async function waitForApproval({ plan, log, mail }: SessionContext): Promise<voi
 /** The boot snapshot is in the site's journal and in the catalogue before the first write to anything. */
 async function capture({ plan, log, site }: SessionContext): Promise<BootSnapshot> {
   log.enter("capturing");
-  await central.recordSession({ record: log.record() });
+  await atTheOutset.recordSession({ record: log.record() });
   const captured = log.count(
     await site(
       "captureSnapshot",
@@ -156,7 +165,7 @@ async function capture({ plan, log, site }: SessionContext): Promise<BootSnapsho
   log.notes.push(...captured.notes);
   // Before the catalogue has answered: a copy whose acknowledgement is lost must not outlive the session.
   log.captured = true;
-  const snapshot = await central.keepSnapshot({ snapshot: captured.snapshot });
+  const snapshot = await atTheOutset.keepSnapshot({ snapshot: captured.snapshot });
   log.snapshot = snapshot;
   return snapshot;
 }
@@ -203,12 +212,16 @@ const adoptedInstead = (snapshot: BootSnapshot) =>
     "conflict",
   );
 
-/** Without a plan nothing was even looked at. Whoever follows the session finds its end and the reason in its record. */
+/**
+ * Without a plan nothing was even looked at. Whoever follows the session finds its end and the reason in its record, once the
+ * history has it: all else here is of one workflow task, which a server that dies now would do again, and then with a plan.
+ */
 async function endUnplanned(log: Logbook, error: unknown): Promise<void> {
   concludeWork({ log }, error);
   log.ending = "restored";
   log.enter("restored");
-  await keepRecord(log);
+  if (patched("end-is-history")) await patient.recordSession({ record: log.record() }).catch(() => undefined);
+  else await keepRecord(log);
 }
 
 /** Nothing was written to the target: the session ends where it began. */

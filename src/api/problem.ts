@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyReply } from "fastify";
-import { type ErrorCode, PitstopError } from "../domain/errors.js";
+import { type ErrorCode, lackOf, PitstopError } from "../domain/errors.js";
 import type { Problem } from "./messages.js";
 
 /** The one mapping from error codes to HTTP; the table in src/domain/errors.ts says what each reader does. */
@@ -53,6 +53,8 @@ function fromFramework(error: unknown): PitstopError {
   if (isUnkeepable(error)) {
     return new PitstopError("invalid", "The request has a NUL character or half a character, which cannot be kept.");
   }
+  const lack = lackOf(error);
+  if (lack) return lack;
   return new PitstopError(
     "internal",
     "Something that should not happen has happened; the server's log has the details.",

@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
-import { messageOf, PitstopError } from "../domain/errors.js";
+import { lackOf, messageOf, PitstopError } from "../domain/errors.js";
 import type { Database, Sql } from "./database.js";
 import { takeLock } from "./lock.js";
 
@@ -50,6 +50,15 @@ function wrap(embedded: Embedded, release: () => void): Database {
 /** Class 58 of PostgreSQL's error codes, "system error": a file is missing, or there, or unreadable, against all that it knows. */
 const isAboutFiles = (error: unknown): boolean => /^58/.test(String((error as { code?: unknown }).code));
 
+const awayNow = (error: unknown) =>
+  new PitstopError(
+    "unreachable",
+    `The catalogue is opened again, for it lost its files (${messageOf(error)}); try again.`,
+    {
+      cause: error,
+    },
+  );
+
 /**
  * One PGlite, opened again where it no longer knows its own files: its file system in memory goes on believing in a file that could not
  * be made while the disk was full or no file handle was left, and then each write that needs the file fails for ever. What is on disk is
@@ -77,8 +86,9 @@ class Embedded {
         () => true,
         () => false,
       );
-      if (this.now === mine && (!opened || isAboutFiles(error))) this.now = this.again(mine);
-      throw error;
+      const lost = !opened || isAboutFiles(error);
+      if (this.now === mine && lost) this.now = this.again(mine);
+      throw lackOf(error) ?? (lost ? awayNow(error) : error);
     }
   }
 

@@ -50,6 +50,26 @@ export function fileErrorCode(error: unknown): "invalid" | "unreachable" {
   return typeof code !== "string" || WRONG_FILE.includes(code) ? "invalid" : "unreachable";
 }
 
+/** What a host may be without for a while, by the codes of its system calls; and the classes of PostgreSQL's that say so. */
+const LACKS: Record<string, string> = {
+  ENOSPC: "its disk is full",
+  EDQUOT: "its disk quota is used up",
+  EMFILE: "it has no file handle left",
+  ENFILE: "it has no file handle left",
+  EIO: "its disk does not read or write",
+  EROFS: "its disk is read-only",
+  "53100": "its disk is full",
+};
+
+/** `unreachable` with what this host lacks, where that is why something was thrown: no defect, and it may pass. */
+export function lackOf(error: unknown): PitstopError | null {
+  const code = (error as { code?: unknown } | null)?.code;
+  const lack = typeof code === "string" && Object.hasOwn(LACKS, code) ? LACKS[code] : undefined;
+  if (lack === undefined) return null;
+  const message = `Pitstop's host cannot keep or read what it must: ${lack} (${code}); put that right, it is used again by itself.`;
+  return new PitstopError("unreachable", message, { cause: error });
+}
+
 /** The message of anything that was thrown, for a sentence that goes on. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

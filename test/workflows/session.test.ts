@@ -3,6 +3,7 @@ import { WorkflowFailedError, WorkflowUpdateFailedError } from "@temporalio/clie
 import { ApplicationFailure } from "@temporalio/common";
 import { Worker } from "@temporalio/worker";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { CentralActivities } from "../../activities/contract.js";
 import { SessionRecord } from "../../src/domain/record.js";
 import type { SessionSummary } from "../../src/domain/session.js";
 import type { maintenanceSession } from "../../workflows/index.js";
@@ -167,6 +168,38 @@ describe("a session's story", () => {
         failure: { code: "invalid", message: "The parameter is unknown." },
       },
     ]);
+  });
+
+  it("an end without a plan is history before its record tells of it: no server that dies then makes another of it", async () => {
+    world.planRefusal = ApplicationFailure.nonRetryable("The parameter is unknown.", "invalid");
+    const known: string[] = [];
+    world.onRecord = async () => {
+      const { events } = await client().getHandle(`maintenance/t${count}`).fetchHistory();
+      for (const { activityTaskScheduledEventAttributes: scheduled } of events ?? [])
+        if (scheduled?.activityType?.name) known.push(scheduled.activityType.name);
+    };
+    await expect((await start()).result()).rejects.toThrow(WorkflowFailedError);
+    expect(known).toEqual(["recordSession"]);
+  });
+
+  it("a catalogue that is away while a session begins is waited for, and costs nothing but time", async () => {
+    const there = world.central();
+    const tried: Record<string, number> = {};
+    const away = (name: "planSession" | "recordSession" | "keepSnapshot") => async (input: never) => {
+      tried[name] = (tried[name] ?? 0) + 1;
+      // More often than a local activity is tried.
+      if (tried[name] <= 6) throw ApplicationFailure.retryable("The disk is full.", "unreachable");
+      return await there[name](input);
+    };
+    const three = {
+      planSession: away("planSession"),
+      recordSession: away("recordSession"),
+      keepSnapshot: away("keepSnapshot"),
+    };
+    world.central = () => ({ ...there, ...three }) as CentralActivities;
+    helloAtBoot();
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(tried).toMatchObject({ planSession: 7, keepSnapshot: 7 });
   });
 
   it("a start by hand that gives no text where text is wanted leaves a record that can be read", async () => {

@@ -1,9 +1,11 @@
-import { type ActivityFailure, ApplicationFailure, CancelledFailure } from "@temporalio/common";
+import { ActivityFailure, ApplicationFailure, CancelledFailure } from "@temporalio/common";
 import { after, cancel, current, within } from "../clock.js";
 import type { ActivityOptions, Execution } from "../temporal.js";
 
 /** As much of @temporalio/workflow as a session uses, with its meaning. Temporal itself is taken as right. */
-export { ApplicationFailure, CancelledFailure };
+export { ActivityFailure, ApplicationFailure, CancelledFailure };
+/** No session of the simulation began with an older build. */
+export const patched = (): boolean => true;
 export const ActivityCancellationType = { WAIT_CANCELLATION_COMPLETED: "WAIT_CANCELLATION_COMPLETED" } as const;
 
 export function isCancellation(error: unknown): boolean {

@@ -75,6 +75,7 @@ class Player implements Played {
     });
     over.abort();
     this.#heal();
+    if (record.endedAt !== null && record.untouched) await this.#replaceDisk();
     for (let tries = 1; record.endedAt === null; tries++) {
       this.#tell(`stranded: ${record.stranded?.code}: ${record.stranded?.message}`);
       this.stranded.push(`${record.stranded?.code}: ${record.stranded?.message}`);
@@ -190,6 +191,15 @@ class Player implements Played {
       brokenDisk: false,
       asksNetwork: false,
     });
+  }
+
+  /** Whoever reset the machine while its disk was broken left it hanging, and an untouched session leaves it so. */
+  async #replaceDisk(): Promise<void> {
+    const { machine, bmc } = this.target;
+    await bmc.settled();
+    if (!machine.isOn() || (machine as ProcessMachine).boots.at(-1)?.cameOutAt !== "hung") return;
+    this.#tell("its owner puts another disk in and resets the machine");
+    await perform(this.world, this.target, null, { do: "strange reset", type: "ForceRestart" });
   }
 
   /**

@@ -4,9 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../../src/domain/errors.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { SessionRecord } from "../../../src/domain/record.js";
+import type { PowerAction } from "../../../src/domain/session.js";
 import type { LabTarget } from "../../../src/lab/lab.js";
 import type { ProcessMachine } from "../../../src/lab/process/machine.js";
-import { powerComplaints, powerLog } from "../../crash/power-log.js";
+import { type PowerEvent, powerComplaints, powerLog } from "../../crash/power-log.js";
 import { isStrange } from "../../support/stranger.js";
 import { trueTime } from "./clock.js";
 import type { World } from "./world.js";
@@ -125,7 +126,17 @@ function judgePower(world: World, { name }: LabTarget, before: Before, records: 
   const { jumps } = world.met();
   const actions = records.flatMap((record) => record.powerActions);
   const inOrder = actions.map((action) => ({ ...action, at: trueTime(action.at, world.beganMs, jumps) }));
-  return powerComplaints(before.on ? "On" : "Off", log, inOrder);
+  const complaints = powerComplaints(before.on ? "On" : "Off", log, inOrder);
+  return complaints.length === 0 ? [] : [...complaints, story(log.events, inOrder)];
+}
+
+/** Both logs of the power as one, for whoever has to find out. */
+function story(events: PowerEvent[], actions: PowerAction[]): string {
+  const told = [
+    ...events.map(({ at, what, reset }) => `${at} BMC: ${what}${reset === null ? "" : ` by Reset ${reset}`}`),
+    ...actions.map(({ at, what, why }) => `${at} record: ${what} (${why})`),
+  ];
+  return ["the power's story:", ...told.sort()].join("\n      ");
 }
 
 /** After every time. */

@@ -185,11 +185,8 @@ function seenOff(site: Site, plan: SessionPlan): void {
 /** What was done to the power in this session, by the site's journal; null where it does not know the session. */
 function notedIn(site: Site, plan: SessionPlan): PowerAction[] | null {
   const entry = site.entry(plan.target.name);
-  return entry?.session === plan.session ? entry.ledger.powerActions.filter(isDone) : null;
+  return entry?.session === plan.session ? entry.ledger.powerActions : null;
 }
-
-/** What the machine refused was not done. */
-const isDone = ({ what }: PowerAction): boolean => !what.endsWith("(refused)");
 
 /** The machine's own refusal of one part; whatever else goes wrong is thrown. */
 async function refusalOf(work: Promise<unknown>): Promise<PitstopError | null> {

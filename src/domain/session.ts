@@ -121,7 +121,10 @@ export interface PhaseTime {
   endedAt: string | null;
 }
 
-/** A power action of ours: what was done to the target, when (ISO 8601), and why. */
+/**
+ * A power action of ours: what was done to the target, when (ISO 8601), and why. `what` is the ResetType, followed by ` (unanswered)` where
+ * nobody knows whether it was done, and by ` (refused)` where the BMC would not do it; some do it all the same.
+ */
 export const PowerAction = z.object({ at: z.string(), what: z.string(), why: z.string() });
 export type PowerAction = z.infer<typeof PowerAction>;
 

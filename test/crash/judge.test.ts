@@ -39,6 +39,7 @@ describe("the judge of power", () => {
     const twice = [...told, action(7, "On")];
     expect(powerComplaints("On", powerLog([...whole, ask(7)]), twice)).toEqual([]);
     expect(powerComplaints("On", powerLog(whole), [...told, action(7, "ForceOff (unanswered)")])).toEqual([]);
+    expect(powerComplaints("On", powerLog(whole), [...told, action(7, "ForceOff (refused)")])).toEqual([]);
   });
 
   it("takes an action for explained that the BMC took and forgot, and knows whose it was", () => {

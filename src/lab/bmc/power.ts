@@ -175,6 +175,8 @@ export class PowerUnit {
     this.#restartUntilMs = 0;
     if (!this.isOn) return;
     await this.#wait(this.#timing.offMs);
+    // Its system may have gone by itself meanwhile.
+    if (!this.isOn) return;
     this.#journal.power("kill", why);
     await this.#machine.kill();
     // Counted when the power is gone: a reset that was seen on the way there belongs to the time before.

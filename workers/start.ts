@@ -1,5 +1,4 @@
 import { writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { PitstopClient } from "../src/api/client.js";
 import { EXIT, exitOfError } from "../src/cli/exit.js";
 import { main as command, processIo } from "../src/cli/main.js";
@@ -7,7 +6,7 @@ import { type Config, loadConfig } from "../src/config.js";
 import { messageOf, PitstopError } from "../src/domain/errors.js";
 import { BootVia } from "../src/domain/target.js";
 import type { Lab } from "../src/lab/lab.js";
-import { freePort } from "../src/temporal/devserver.js";
+import { freePort, isFree } from "../src/ports.js";
 import { openLab } from "./lab.js";
 import { readOptions } from "./options.js";
 import { addresses, type RunningServer, startServer } from "./serve.js";
@@ -122,14 +121,6 @@ async function rehearsalConfig(): Promise<Config> {
   env.PITSTOP_SITE_URL ??= `http://10.0.2.2:${port(env.PITSTOP_SITE_LISTEN)}`;
   env.PITSTOP_SITE_TLS_URL ??= `https://10.0.2.2:${port(env.PITSTOP_SITE_TLS_LISTEN)}`;
   return loadConfig(env);
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", () => resolve(false));
-    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
-  });
 }
 
 /** The machine's own system must run before it can be taken away. */

@@ -2,7 +2,6 @@
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { root } from "../setup.mjs";
@@ -10,17 +9,8 @@ import { root } from "../setup.mjs";
 const dist = join(root, "dist");
 const { PitstopClient } = await import(join(dist, "src/api/client.js"));
 const { loadConfig } = await import(join(dist, "src/config.js"));
+const { freePort } = await import(join(dist, "src/ports.js"));
 const { openLab } = await import(join(dist, "workers/lab.js"));
-
-const freePort = () =>
-  new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
 
 /** `guest`: the targets are QEMU's, which see this host as 10.0.2.2. */
 export async function startOperations(machines, { guest = false } = {}) {

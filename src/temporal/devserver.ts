@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { copyFile, mkdir, rename, stat, truncate, writeFile } from "node:fs/promises";
-import { createServer, connect as tcpConnect } from "node:net";
+import { connect as tcpConnect } from "node:net";
 import { join } from "node:path";
 import { bareEnvironment } from "../domain/environment.js";
 import { PitstopError } from "../domain/errors.js";
+import { freePort, isFree } from "../ports.js";
 import type { TemporalAddress } from "./connect.js";
 
 /**
@@ -248,24 +249,4 @@ async function until(condition: () => Promise<boolean>, withinMs: number): Promi
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return true;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
-}
-
-/** A port of loopback that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

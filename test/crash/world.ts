@@ -9,7 +9,7 @@ import { PitstopClient } from "../../src/api/client.js";
 import { loadConfig } from "../../src/config.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab } from "../../src/lab/lab.js";
-import { freePort } from "../../src/temporal/devserver.js";
+import { freePort } from "../../src/ports.js";
 import { cacheFolder } from "../support/cache.js";
 import { Running } from "../support/operator.js";
 import { Deaths, HOST_SEEN_BY_GUEST } from "./emulated.js";

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFailed, test }
 import { stringify } from "yaml";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { Target } from "../../src/domain/target.js";
-import { freePort } from "../../src/temporal/devserver.js";
+import { freePort } from "../../src/ports.js";
 import { type Home, Operator } from "../support/operator.js";
 
 let op: Operator;

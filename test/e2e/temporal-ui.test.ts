@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PitstopClient } from "../../src/api/client.js";
 import { loadConfig } from "../../src/config.js";
 import type { Lab } from "../../src/lab/lab.js";
-import { freePort } from "../../src/temporal/devserver.js";
+import { freePort } from "../../src/ports.js";
 import type { RunningServer } from "../../workers/serve.js";
 
 const CHROMIUM = "/usr/bin/chromium";

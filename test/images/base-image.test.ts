@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Action } from "../../src/domain/action.js";
 import { InventoryReport } from "../../src/domain/inventory.js";
-import { freePort } from "../../src/temporal/devserver.js";
+import { freePort } from "../../src/ports.js";
 import { type BaseImage, buildBaseImage, ImageMachine } from "../support/base-image.js";
 import {
   diskDigest,

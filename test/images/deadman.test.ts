@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it, type TestContext } from "vitest";
-import { freePort } from "../../src/temporal/devserver.js";
+import { freePort } from "../../src/ports.js";
 import { type BaseImage, buildBaseImage, ImageMachine } from "../support/base-image.js";
 import { TestGateway } from "../support/gateway.js";
 import { plantInvalid } from "../support/guest-kernel.js";

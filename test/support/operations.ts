@@ -14,7 +14,7 @@ import type { SessionRecord } from "../../src/domain/record.js";
 import type { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab, LabTarget } from "../../src/lab/lab.js";
-import { freePort } from "../../src/temporal/devserver.js";
+import { freePort } from "../../src/ports.js";
 import type { RunningServer } from "../../workers/serve.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */

@@ -8,7 +8,7 @@ import { parseAllDocuments, stringify } from "yaml";
 import type { SessionRecord } from "../../src/domain/record.js";
 import { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
-import { freePort } from "../../src/temporal/devserver.js";
+import { freePort } from "../../src/ports.js";
 import { cacheFolder } from "./cache.js";
 
 const root = resolve(import.meta.dirname, "../..");

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { PitstopError } from "../../domain/errors.js";
+import { freePort } from "../../ports.js";
 import { HOST_SEEN_BY_GUEST } from "../guest-network.js";
 
 /** The file name's field in a BOOTP answer, without its end. */
@@ -36,18 +36,4 @@ export async function ensureHomePort(file: string, wanted: number | undefined): 
   const port = wanted ?? (Number.isInteger(kept) && kept > 0 ? kept : await freePort());
   if (port !== kept) writeFileSync(file, `${port}\n`);
   return port;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => {
-        if (address !== null && typeof address === "object") resolve(address.port);
-        else reject(new PitstopError("internal", "The system gave no free port."));
-      });
-    });
-  });
 }

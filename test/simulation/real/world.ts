@@ -19,7 +19,7 @@ import { loadConfig } from "../../../src/config.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { LabConfigInput } from "../../../src/lab/config.js";
 import type { Lab } from "../../../src/lab/lab.js";
-import { freePort } from "../../../src/temporal/devserver.js";
+import { freePort } from "../../../src/ports.js";
 import { openLab } from "../../../workers/lab.js";
 import { cacheFolder } from "../../support/cache.js";
 import { Running, until } from "../../support/operator.js";

@@ -34,6 +34,7 @@ const BEHIND: Record<string, string> = {
   "src/control/redfish/library.ts": "bmc.*: its requests are the transport's",
   "src/control/redfish/transport.ts": "bmc.*: each request that is no GET",
   "src/control/tls.ts": "reads",
+  "src/ports.ts": "the start of a process",
   "src/stores/atomic.ts": "journal.save, objects.put, activity.stageImage",
   "src/stores/fetch-verified.ts": "activity.stageImage",
   "src/stores/file-store.ts": "objects.put",

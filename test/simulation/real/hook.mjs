@@ -4,6 +4,8 @@ import { appendFileSync, existsSync, readFileSync, statSync } from "node:fs";
 import net from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { isMainThread } from "node:worker_threads";
 import { scarce } from "./scarce.mjs";
 
@@ -14,6 +16,13 @@ const metFile = `${ordersFile}.met`;
 const tell = (...words) => {
   if (isMainThread) appendFileSync(metFile, `${words.join(" ")}\n`);
 };
+
+/** For a soak: what a server keeps is what can be reached, and not what no collector has come to yet. In each thread of its own. */
+const collectMs = Number(process.env.PITSTOP_ATTACK_COLLECT_MS ?? 0);
+if (collectMs > 0) {
+  setFlagsFromString("--expose-gc");
+  setInterval(runInNewContext("gc"), collectMs).unref();
+}
 
 let orders = { effects: [], clockMs: 0, cut: null, scarceUntilMs: { disk: 0, handles: 0 } };
 let readAt = 0;

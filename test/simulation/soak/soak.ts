@@ -12,6 +12,9 @@ const MAX_EVENTS = 100;
 /** For one session, on a busy host. */
 const SESSION_MS = 10 * 60_000;
 
+/** How often the server is made to collect, so that what grows is what it keeps. */
+const COLLECT_MS = 10_000;
+
 const DOCUMENTS = `kind: Action
 name: soak
 image: noise
@@ -48,7 +51,10 @@ export class Soak {
     tell?: { everyMs: number; what: (soak: Soak) => void };
   }): Promise<Soak> {
     const names = Array.from({ length: options.atOnce }, (_, i) => `soak-${i + 1}`);
-    const world = await World.start({ machines: names.map((name) => ({ name })) }, { documents: DOCUMENTS });
+    const world = await World.start(
+      { machines: names.map((name) => ({ name })) },
+      { documents: DOCUMENTS, env: { PITSTOP_ATTACK_COLLECT_MS: String(COLLECT_MS) } },
+    );
     const soak = new Soak(world, options.sessions, options.maxEvents ?? MAX_EVENTS);
     const began = Date.now();
     const sampler = setInterval(() => soak.#sample(), options.sampleMs);

@@ -355,7 +355,8 @@ class Call {
       }
       after(this.local ? 1 : world.random.between(2, 30) + world.adversary.activityDelay(), () => {
         const begin = () => {
-          if (started || this.over || !this.run.temporal.workerOf(this.queue)) return;
+          // Of a session that is over Temporal hands nothing out any more; what runs then, runs on.
+          if (started || this.over || this.run.status !== "open" || !this.run.temporal.workerOf(this.queue)) return;
           started = true;
           this.begin();
         };

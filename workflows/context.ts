@@ -39,7 +39,7 @@ export const central = summarised(
   }),
 );
 
-/** The same activities, for what must not be lost while the catalogue is away. */
+/** The same activities, for what must not be lost while the catalogue is away for up to so long. */
 const waitingFor = (scheduleToCloseTimeout: Duration, maximumInterval: Duration) =>
   summarised(
     proxyActivities<CentralActivities>({
@@ -65,7 +65,7 @@ export const atTheOutset = {
   keepSnapshot: outlasting("keepSnapshot"),
 };
 
-function outlasting<N extends "planSession" | "recordSession" | "keepSnapshot">(name: N): CentralActivities[N] {
+function outlasting<N extends keyof CentralActivities>(name: N): CentralActivities[N] {
   return (async (input: never) => {
     try {
       return await central[name](input);

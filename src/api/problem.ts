@@ -53,11 +53,9 @@ function fromFramework(error: unknown): PitstopError {
   if (isUnkeepable(error)) {
     return new PitstopError("invalid", "The request has a NUL character or half a character, which cannot be kept.");
   }
-  const lack = lackOf(error);
-  if (lack) return lack;
-  return new PitstopError(
-    "internal",
-    "Something that should not happen has happened; the server's log has the details.",
+  return (
+    lackOf(error) ??
+    new PitstopError("internal", "Something that should not happen has happened; the server's log has the details.")
   );
 }
 

@@ -50,14 +50,10 @@ function wrap(embedded: Embedded, release: () => void): Database {
 /** Class 58 of PostgreSQL's error codes, "system error": a file is missing, or there, or unreadable, against all that it knows. */
 const isAboutFiles = (error: unknown): boolean => /^58/.test(String((error as { code?: unknown }).code));
 
-const awayNow = (error: unknown) =>
-  new PitstopError(
-    "unreachable",
-    `The catalogue is opened again, for it lost its files (${messageOf(error)}); try again.`,
-    {
-      cause: error,
-    },
-  );
+function openedAgain(error: unknown): PitstopError {
+  const message = `The catalogue is opened again, for it lost its files (${messageOf(error)}); try again.`;
+  return new PitstopError("unreachable", message, { cause: error });
+}
 
 /**
  * One PGlite, opened again where it no longer knows its own files: its file system in memory goes on believing in a file that could not
@@ -88,7 +84,7 @@ class Embedded {
       );
       const lost = !opened || isAboutFiles(error);
       if (this.now === mine && lost) this.now = this.again(mine);
-      throw lackOf(error) ?? (lost ? awayNow(error) : error);
+      throw lackOf(error) ?? (lost ? openedAgain(error) : error);
     }
   }
 

@@ -50,7 +50,7 @@ export function fileErrorCode(error: unknown): "invalid" | "unreachable" {
   return typeof code !== "string" || WRONG_FILE.includes(code) ? "invalid" : "unreachable";
 }
 
-/** What a host may be without for a while, by the codes of its system calls; and the classes of PostgreSQL's that say so. */
+/** What a host may be without for a while, by the codes of its system calls, and the one of PostgreSQL that says so. */
 const LACKS: Record<string, string> = {
   ENOSPC: "its disk is full",
   EDQUOT: "its disk quota is used up",

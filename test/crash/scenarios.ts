@@ -161,7 +161,7 @@ const list = async (world: World, target: string) =>
 
 /** Does something once while the newest session works; nothing where it never does. */
 async function whileWorking(world: World, target: string, act: (session: string) => Promise<unknown>): Promise<void> {
-  for (const end = Date.now() + 240_000; Date.now() < end; await sleep(250)) {
+  for (const end = Date.now() + PATIENCE.patienceMs; Date.now() < end; await sleep(250)) {
     const record = await world.client.session(target).catch(() => null);
     if (record?.endedAt || record?.phase === "restoring" || record?.phase === "stranded") return;
     if (record?.phase !== "working") continue;

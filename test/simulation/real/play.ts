@@ -195,11 +195,8 @@ class Player implements Played {
 
   /** Whoever reset the machine while its disk was broken left it hanging, and an untouched session leaves it so. */
   async #replaceDisk(): Promise<void> {
-    const { machine, bmc } = this.target;
-    await bmc.settled();
-    if (!machine.isOn() || (machine as ProcessMachine).boots.at(-1)?.cameOutAt !== "hung") return;
-    this.#tell("its owner puts another disk in and resets the machine");
-    await perform(this.world, this.target, null, { do: "strange reset", type: "ForceRestart" });
+    await this.target.bmc.settled();
+    if (this.#whereItRuns() === "hung") await this.#reset("its owner puts another disk in and resets the machine");
   }
 
   /**
@@ -207,9 +204,18 @@ class Player implements Played {
    * and is reset by whoever was called: Pitstop does not force what may be the owner's own system.
    */
   async #repair(): Promise<void> {
-    const { boots } = this.target.machine as ProcessMachine;
-    if (!this.target.machine.isOn() || boots.at(-1)?.cameOutAt === "home") return;
-    this.#tell(`a person resets the machine, which is ${boots.at(-1)?.cameOutAt}`);
+    const where = this.#whereItRuns();
+    if (where !== null && where !== "home") await this.#reset(`a person resets the machine, which is ${where}`);
+  }
+
+  /** How far the present boot has come; null while the machine is off. */
+  #whereItRuns() {
+    const machine = this.target.machine as ProcessMachine;
+    return machine.isOn() ? (machine.boots.at(-1)?.cameOutAt ?? "firmware") : null;
+  }
+
+  async #reset(told: string): Promise<void> {
+    this.#tell(told);
     await perform(this.world, this.target, null, { do: "strange reset", type: "ForceRestart" });
   }
 

@@ -10,6 +10,17 @@ export interface Collected {
   powerActions: PowerAction[];
 }
 
+/** Refused logins after which a session asks no more: three lock the account of some BMCs (iDRAC by default). */
+const MAX_REFUSED_LOGINS = 2;
+
+/** A BMC's refusals of the password that a session brought, since a person last had it tried again. */
+interface Refusal {
+  session: string;
+  retries: number;
+  times: number;
+  error: PitstopError;
+}
+
 /**
  * One open control per session and one mutex per target: an attempt whose time-out Temporal has seen, but which still
  * waits for a BMC, ends before the next one begins, and so cannot reset a target later.
@@ -17,6 +28,8 @@ export interface Collected {
 export class Controls {
   private readonly open = new Map<string, { session: string; control: TargetControl }>();
   private readonly tails = new Map<string, Promise<void>>();
+  /** One a target at most, until it lets somebody in. */
+  private readonly refusals = new Map<string, Refusal>();
 
   constructor(private readonly connect: (target: Target) => Promise<TargetControl>) {}
 
@@ -28,11 +41,13 @@ export class Controls {
     const name = plan.target.name;
     return await this.alone(name, async () => {
       if (cancellation().aborted) throw new PitstopError("unreachable", "The attempt was cancelled before it began.");
+      this.mindRefusals(plan);
       const control = await this.get(plan);
       const before = control.usage();
       const collected: Collected = { powerActions: [] };
       try {
         const result = await use(control, collected);
+        this.refusals.delete(name);
         const after = control.usage();
         return {
           ...result,
@@ -42,9 +57,32 @@ export class Controls {
       } catch (error) {
         // A control that failed may hold a dead connection or session: the next attempt begins afresh.
         await this.close(name);
+        this.noteRefusal(plan, error);
         throw error;
       }
     });
+  }
+
+  /**
+   * Refuses what the BMC would refuse: an attempt whose failure never reached Temporal is made again, and each would log in once more.
+   * A site that was restarted has forgotten, and asks again.
+   */
+  private mindRefusals(plan: SessionPlan): void {
+    const refusal = this.refusalOf(plan);
+    if (refusal && refusal.times >= MAX_REFUSED_LOGINS) throw refusal.error;
+  }
+
+  private noteRefusal(plan: SessionPlan, error: unknown): void {
+    if (!(error instanceof PitstopError) || error.code !== "unauthorized") return;
+    const { session, retries = 0 } = plan;
+    const times = (this.refusalOf(plan)?.times ?? 0) + 1;
+    this.refusals.set(plan.target.name, { session, retries, times, error });
+  }
+
+  /** Another session, or a person's word, begins anew: the password, or the BMC, may have been put right. */
+  private refusalOf({ target, session, retries = 0 }: SessionPlan): Refusal | null {
+    const refusal = this.refusals.get(target.name);
+    return refusal?.session === session && refusal.retries === retries ? refusal : null;
   }
 
   /** Logs out; the number of requests that the whole control has sent since `use` last counted is in the result. */
@@ -53,6 +91,7 @@ export class Controls {
       const held = this.open.get(plan.target.name);
       const before = held?.control.usage() ?? { total: 0, powerPolls: 0 };
       await this.close(plan.target.name);
+      this.refusals.delete(plan.target.name);
       const after = held?.control.usage() ?? before;
       return { powerActions: [], bmcRequests: { total: after.total - before.total, powerPolls: 0 } };
     });

@@ -42,6 +42,7 @@ export async function bringHome(ctx: SessionContext, snapshot: BootSnapshot): Pr
     log.ending = null;
     log.stranded = null;
     ctx.leg.unwatched = true;
+    ctx.plan.retries = (ctx.plan.retries ?? 0) + 1;
     // What was read of the power may have been a lie, and whoever came to look may have done more than Pitstop saw.
     ctx.leg.verifiedOff = false;
   }

@@ -104,6 +104,8 @@ export const SessionPlan = z.object({
   adopted: BootSnapshot.nullable(),
   /** Why the request itself was refused, where a target that a lost session left away is brought home all the same. */
   refusal: z.object({ code: z.string(), message: z.string() }).optional(),
+  /** How often a person asked for the restore to be tried again; missing: never. What was refused before that may be asked once more. */
+  retries: z.number().int().nonnegative().optional(),
   /** Wall clock; after it the site serves home and the agent's lease cannot be extended. */
   absoluteDeadline: z.string(),
 });

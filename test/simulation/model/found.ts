@@ -134,6 +134,30 @@ export const FOUND: Found[] = [
     name: "an arming that neither shows nor goes",
     was: "a BMC takes the override and shows its old state, and ignores the change that clears it while it still shows the old one",
   },
+  {
+    seed: 304611,
+    first: false,
+    name: "a refusal that nobody heard",
+    was: "a BMC refused the password, no word of that reached Temporal, and each attempt that came after it logged in once more",
+  },
+  {
+    seed: 308981,
+    first: false,
+    name: "a refusal that nobody heard, in the proof",
+    was: "the same, while a target's home was proved",
+  },
+  {
+    seed: 305042,
+    first: false,
+    name: "terminated when it was home",
+    was: "the judge took the snapshot of a session that had said restored, and whose catalogue was away, for an open one",
+  },
+  {
+    seed: 303012,
+    first: false,
+    name: "home before nobody was told to go",
+    was: "the judge did not know what a session that never wrote had seen of home, and asked for a stronger proof than there can be",
+  },
 ];
 
 /** Seeds that break a promise still: what is known of each. A fixed one moves up into the list above. */

@@ -83,6 +83,14 @@ export const MUTATIONS = [
   },
   {
     promise: 9,
+    name: "a-refusal-that-nobody-heard-is-forgotten",
+    file: "activities/controls.ts",
+    from: "if (refusal && refusal.times >= MAX_REFUSED_LOGINS) throw refusal.error;",
+    to: "if (refusal && refusal.times >= 1_000) throw refusal.error;",
+    seed: 304611,
+  },
+  {
+    promise: 9,
     name: "a-refused-password-is-told",
     file: "src/control/redfish/client.ts",
     from: "if (status === 400 || status === 401 || status === 403) throw this.unauthorized();",

@@ -10,8 +10,8 @@ import { LEASE_MS, type World } from "./world.js";
 
 /** Clocks, latencies and rounding: what a lease may be longer than the model says. */
 const SLACK_MS = 3_000;
-/** A lease is granted by the hello and extended from the moment of the question; one look more may be under way. */
-const LOGINS_REFUSED = 4;
+/** As many wrong passwords as a session may bring to a BMC until a person has it tried again, by a site that was not started anew. */
+const LOGINS_REFUSED = 2;
 /** What a proof may not see any more: the target was asked before the BMC was read, which answers late and with old readings. */
 const PROOF_MS = 60_000;
 /** As long as the product waits for Temporal's word before it goes on without. */
@@ -25,6 +25,8 @@ interface Known {
   writers: Set<string>;
   readSinceReset: boolean;
   snapshot: string | null;
+  /** What its home checks said before departure, by the capture that was heard last. */
+  homeBefore: BootSnapshot["home"];
   released: boolean;
   refusedLogins: Map<string, number>;
   /** The boot whose token was given last. */
@@ -69,6 +71,7 @@ export class Promises {
       writers: new Set(),
       readSinceReset: false,
       snapshot: null,
+      homeBefore: [],
       released: false,
       refusedLogins: new Map(),
       token: null,
@@ -189,8 +192,8 @@ export class Promises {
     const { refusedLogins } = this.of(machine);
     const count = (refusedLogins.get(session) ?? 0) + 1;
     refusedLogins.set(session, count);
-    const hits = this.world.adversary.hits.get("person retries") ?? 0;
-    if (count > LOGINS_REFUSED + 2 * hits && this.world.adversary.active) {
+    const retries = this.world.adversary.hits.get("person retries") ?? 0;
+    if (count > LOGINS_REFUSED * (retries + this.world.siteStarts) && this.world.adversary.active) {
       this.break(9, `${machine.name}'s BMC has refused the password ${count} times: it locks the account.`);
     }
   }
@@ -282,6 +285,9 @@ export class Promises {
   answered(run: Execution, name: string, value: unknown): void {
     const machine = this.world.machines.find((one) => run.id.endsWith(`/${one.name}`));
     if (name === "verifyHome" && machine) this.of(machine).provedAt = elapsed();
+    if (name === "captureSnapshot" && machine) {
+      this.of(machine).homeBefore = (value as { snapshot: BootSnapshot }).snapshot.home;
+    }
     this.search(`the result of ${name}`, JSON.stringify(value ?? null));
   }
   failed(error: Error): void {
@@ -328,9 +334,13 @@ export class Promises {
 
   /** 1, 6 and 7: a session's end, and where its target then is. */
   ended(run: Execution): void {
-    if (run.status === "terminated") return;
     const machine = this.world.machines.find((one) => run.id.endsWith(`/${one.name}`));
     if (!machine) return;
+    if (run.status === "terminated") {
+      // It had said how its way home ended (docs/architecture.md): its snapshot is a thing of the past, wherever it still stands.
+      if (run.phase === "restored" || run.phase === "released") this.of(machine).snapshot = null;
+      return;
+    }
     if (run.status === "failed") {
       this.endings.push("refused");
       if (this.of(machine).writer === run.runId) {
@@ -379,9 +389,8 @@ export class Promises {
       this.break(7, `${machine.name} counts as restored, and its own system does not run: ${machine.running}.`);
     if (!before && machine.power === "On")
       this.break(7, `${machine.name} counts as restored, and is on where it was off.`);
-    const snapshot: BootSnapshot | null = known.snapshot === null ? null : JSON.parse(known.snapshot);
     // What did not answer before departure cannot be compared with.
-    const comparable = snapshot?.home.some((answer) => answer.answered) ?? true;
+    const comparable = known.homeBefore.some((answer) => answer.answered);
     if (before && comparable && record.home.strength !== "strong") {
       this.break(7, `${machine.name} counts as restored by the proof "${record.home.strength}" alone.`);
     }

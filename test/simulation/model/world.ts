@@ -51,6 +51,7 @@ export class World {
   private readonly wrongMs = { site: 0, sessions: 0 };
   private siteLife: Life | null = null;
   private sessionsLife: Life | null = null;
+  siteStarts = 0;
   private siteWasSetBack = false;
   /** When the site last came up after its clock had been set back: it cannot know how old the leases in its journal are. */
   siteFoundBackAt = Number.NEGATIVE_INFINITY;
@@ -89,6 +90,7 @@ export class World {
     if ((this.siteLife?.skewMs ?? 0) > life.skewMs) this.siteWasSetBack = true;
     if (this.siteWasSetBack) this.siteFoundBackAt = elapsed();
     this.siteLife = life;
+    this.siteStarts++;
     inWorld(() => this.tell("the site starts"));
     const config = {
       PITSTOP_DATA: DATA,

@@ -111,6 +111,16 @@ describe("an event stream", () => {
     expect(await watcher.done).toEqual([null]);
   });
 
+  it("is only its head where no more is asked for, and nobody watches then", async () => {
+    const headers = { authorization: `Bearer ${TOKEN}` };
+    const signal = AbortSignal.timeout(5_000);
+    const answer = await fetch(`${rig.api.url}/api/v1/events`, { method: "HEAD", headers, signal });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toContain("text/event-stream");
+    expect(await answer.text()).toBe("");
+    expect(await metric(rig, "pitstop_event_watchers")).toBe(0);
+  });
+
   it("is for 256 watchers; one more is refused until one of them goes", async () => {
     // Kept: a response that nobody holds is closed when it is collected.
     const streams: { response: Response; stop: AbortController }[] = [];

@@ -8,6 +8,11 @@ const MAX_WATCHERS = 256;
 const HEARTBEAT_MS = 15_000;
 /** A watcher that lets so much pile up is cut off; it comes back with Last-Event-ID and misses nothing that is kept. */
 const MAX_PENDING_BYTES = 1024 * 1024;
+const HEAD = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+};
 
 /**
  * Events as they happen (server-sent events, WHATWG HTML section 9.2). With `Last-Event-ID` what came since is sent
@@ -30,6 +35,12 @@ export function eventRoutes(api: Api, parts: Parts): void {
       },
     },
     async (request, reply) => {
+      // Of a stream there is only the head (RFC 9110, section 9.3.2); Node.js would send none before a body that never ends.
+      if (request.method === "HEAD") {
+        reply.hijack();
+        reply.raw.writeHead(200, HEAD).end();
+        return;
+      }
       if (open.size >= MAX_WATCHERS) {
         throw new PitstopError(
           "unreachable",
@@ -67,11 +78,7 @@ function stream(
   };
   open.add(response);
   parts.metrics.watchers.set(open.size);
-  response.writeHead(200, {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-store",
-    "x-accel-buffering": "no",
-  });
+  response.writeHead(200, HEAD);
   send(": welcome\n\n");
   if (typeof lastId === "string") {
     const missed = parts.events.since(lastId);

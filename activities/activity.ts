@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ApplicationFailure, CancelledFailure, Context } from "@temporalio/activity";
 import { isRetryable, lackOf, PitstopError } from "../src/domain/errors.js";
+import type { FailedEffects } from "./contract.js";
 
 /** Beats often enough that a cancellation is seen within about two seconds; the worker throttles what it sends. */
 const HEARTBEAT_MS = 1_000;
@@ -40,12 +41,15 @@ function asFailure(thrown: unknown, name: string, context: Context, log: (messag
   if (context.cancellationSignal.aborted) return new CancelledFailure("cancelled");
   if (error instanceof ApplicationFailure) return error;
   if (error instanceof PitstopError) {
+    const { powerActions, mayObeyMs } = error.facts as Partial<FailedEffects>;
     return ApplicationFailure.create({
       message: error.message,
       type: error.code,
       nonRetryable: !isRetryable(error.code),
       // What was done to the power before it failed belongs into the record as well.
-      ...(error.facts.powerActions ? { details: [{ powerActions: error.facts.powerActions }] } : {}),
+      ...(powerActions
+        ? { details: [{ powerActions, ...(mayObeyMs === undefined ? {} : { mayObeyMs }) } satisfies FailedEffects] }
+        : {}),
     });
   }
   const message = error instanceof Error ? error.message : String(error);

@@ -44,6 +44,12 @@ export interface Effects {
   bmcRequests: { total: number; powerPolls: number };
 }
 
+/** What a failure carries of that. `mayObeyMs`: how much of its time a system still has that was asked to shut down, in milliseconds. */
+export interface FailedEffects {
+  powerActions: PowerAction[];
+  mayObeyMs?: number;
+}
+
 /** `home`: the target's own system answers. `image`: its agent spoke to the site in this arming. */
 export type Whereabouts = "off" | "home" | "image" | "unknown";
 
@@ -93,8 +99,6 @@ export interface SiteActivities {
     rebooted: boolean | null;
     /** A shutdown was asked for and given up: how long the power is watched for a system that obeys late. */
     watchLateOffMs: number;
-    /** An arming may be in force that the BMC did not show: its state is read when a reading that was old has passed. */
-    armUnsure?: boolean;
   }): Promise<Effects & { verdict: HomeVerdict; waitedMs: number; provedAt: string }>;
   /**
    * The site has forgotten the session and the BMC's session is closed. `untouched`: it ended before its first write, and

@@ -28,15 +28,11 @@ export async function verifyHome(
       ? await waitForProof(deps, control, collected, note, { ...input, rebooted: lateOff || input.rebooted })
       : await waitForSilence(deps, control, input);
   const provedAt = Date.now();
-  if (input.armUnsure) await pause(OLD_READING_MS);
   const after = await control.readState();
   const { differences, added } = compareBootState(input.snapshot.state, after);
   const verdict = { ...home, after, differences, added };
   return { verdict, waitedMs: provedAt - startedAt, provedAt: new Date(provedAt).toISOString() };
 }
-
-/** A BMC that took a change and shows its old state shows the new one after so long: what field reports tell of takes seconds. */
-const OLD_READING_MS = 15_000;
 
 /** A system that was asked to shut down may do so after its deadline: it is seen and powered on again. */
 async function watchForLatePowerOff(

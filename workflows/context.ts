@@ -232,8 +232,11 @@ export interface Leg {
   armUnsure: boolean;
   /** A power-off was verified since departure: home's next answer must come from a new boot. */
   verifiedOff: boolean;
-  /** When the target's own system was asked to shut down, in milliseconds since 1970, and was not powered on since; it may obey late. */
-  shutdownAskedAt: number | null;
+  /**
+   * For how long the target's own system may still obey a shutdown, in milliseconds; 0 where none was asked for, or it was powered on
+   * since. A length of time that passes again, because how much of it is over only clocks could tell that may be set meanwhile.
+   */
+  lateOffMs: number;
   /** It waited for a person: whoever mended it may have rebooted it, and either boot is home then. */
   unwatched: boolean;
   /**

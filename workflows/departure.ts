@@ -3,10 +3,13 @@ import type { Whereabouts } from "../activities/contract.js";
 import type { HelloSignal } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { notCounted, type SessionContext, stopIfCutShort } from "./context.js";
+import { effectsOfFailed } from "./logbook.js";
 
 const MINUTE = 60_000;
 /** How long after it was told to go on a machine that was off is still watched for: a BMC may obey late. */
 const LATE_POWER_ON_MS = 30_000;
+/** How long after its deadline a shutdown is still watched for: a system may obey late. */
+export const LATE_POWER_OFF_MS = 30_000;
 
 /**
  * Away: the image is staged and armed, the target's own system goes down, and the image makes contact.
@@ -170,7 +173,7 @@ export async function look({ plan, log, site }: SessionContext, snapshot: BootSn
  * said for a moment: then the shutdown that was asked for may still be under way.
  */
 export function wasOffIfPoweredOn({ log, leg }: SessionContext, onBefore: number | null): void {
-  if (log.lastPowerOnAt() !== onBefore) leg.shutdownAskedAt = null;
+  if (log.lastPowerOnAt() !== onBefore) leg.lateOffMs = 0;
 }
 
 /** For how long nothing was heard of what runs where the image should; null where something was. */
@@ -179,16 +182,20 @@ export const unseen = (leg: SessionContext["leg"]): number | null =>
 
 /** Ensures that the target's own system is off: kindly, by its owner's deadline and policy. */
 export async function askToShutDown({ plan, log, site, leg }: SessionContext, why: string): Promise<void> {
-  leg.shutdownAskedAt = Date.now();
+  leg.lateOffMs = plan.limits.gracefulMs + LATE_POWER_OFF_MS;
   const off = log.count(
     await site(
       "ensureOff",
       { plan, running: "home", unseenMs: null, why },
       { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
-    ),
+    ).catch((error: unknown) => {
+      const { mayObeyMs = plan.limits.gracefulMs } = effectsOfFailed(error) ?? {};
+      leg.lateOffMs = mayObeyMs + LATE_POWER_OFF_MS;
+      throw error;
+    }),
   );
   // To be off: nothing comes after it that could show that this was a wrong reading.
-  if (log.snapshot?.state.power === "Off") leg.shutdownAskedAt = null;
+  if (log.snapshot?.state.power === "Off") leg.lateOffMs = 0;
   log.spentByMachine(off.tookMs);
   leg.mayBeHome = false;
 }

@@ -1,6 +1,6 @@
 import type { SearchAttributeUpdatePair } from "@temporalio/common";
 import { ApplicationFailure, setCurrentDetails, upsertSearchAttributes } from "@temporalio/workflow";
-import type { Effects } from "../activities/contract.js";
+import type { Effects, FailedEffects } from "../activities/contract.js";
 import type { Ending, Outcome, Phase } from "../src/domain/ids.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type {
@@ -101,10 +101,7 @@ export class Logbook {
 
   /** Adds what an activity did to the power before it failed. */
   countFailed(error: unknown): void {
-    const cause = error instanceof Error ? error.cause : null;
-    if (!(cause instanceof ApplicationFailure)) return;
-    const detail = cause.details?.[0] as { powerActions?: PowerAction[] } | undefined;
-    if (detail?.powerActions) this.addPowerActions(detail.powerActions);
+    this.addPowerActions(effectsOfFailed(error)?.powerActions ?? []);
   }
 
   /** An action may be told more than once: by the attempt that did it, and by all later ones. The last word counts. */
@@ -127,10 +124,9 @@ export class Logbook {
     return on ? Date.parse(on.at) : null;
   }
 
-  /** When the target's own system was last asked to go, by this session or a lost one, where nothing was done to the power since. */
-  shutdownAskedAt(): number | null {
-    const last = this.powerActions.at(-1);
-    return last && /^GracefulShutdown(?! \(refused\))/.test(last.what) ? Date.parse(last.at) : null;
+  /** Whether the target's own system was asked to go, by this session or a lost one, and nothing was done to the power since. */
+  shutdownAsked(): boolean {
+    return /^GracefulShutdown(?! \(refused\))/.test(this.powerActions.at(-1)?.what ?? "");
   }
 
   /** Whether this session, or a run of it before it was reset, has done anything to the power. */
@@ -257,6 +253,13 @@ export class Logbook {
 const TOLD_NOTES = 10;
 
 const seconds = (from: string, to: string): string => `${((Date.parse(to) - Date.parse(from)) / 1000).toFixed(1)} s`;
+
+/** What an activity did to the power before it failed. */
+export function effectsOfFailed(error: unknown): FailedEffects | null {
+  const cause = error instanceof Error ? error.cause : null;
+  if (!(cause instanceof ApplicationFailure)) return null;
+  return (cause.details?.[0] as FailedEffects | undefined) ?? null;
+}
 
 /** The failure as people are told it: the innermost sentence that an activity or the workflow gave, with its code. */
 export function failureOf(error: unknown): Failure {

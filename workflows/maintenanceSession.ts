@@ -42,7 +42,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     epoch: 0,
     armUnsure: false,
     verifiedOff: false,
-    shutdownAskedAt: null,
+    lateOffMs: 0,
     unwatched: false,
     mayBeHome: true,
     unseenSince: null,

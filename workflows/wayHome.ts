@@ -2,13 +2,11 @@ import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workfl
 import type { Failure } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { central, patient, type SessionContext } from "./context.js";
-import { askToShutDown, look, settled, unseen, wasOffIfPoweredOn } from "./departure.js";
+import { askToShutDown, LATE_POWER_OFF_MS, look, settled, unseen, wasOffIfPoweredOn } from "./departure.js";
 import { failureOf, type Logbook } from "./logbook.js";
 import { announcedSignal } from "./messages.js";
 
 const MINUTE = 60_000;
-/** How long after its deadline a shutdown is still watched for: a system may obey late. */
-const LATE_POWER_OFF_MS = 30_000;
 /** Whole attempts before a person is called; each activity has its own repetitions inside. */
 const ATTEMPTS = 3;
 
@@ -113,7 +111,7 @@ async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<
     leg.unseenSince = null;
     // Whoever turned it off: a power that was read as off since departure lies between.
     leg.verifiedOff = true;
-    if (!toBeOn) leg.shutdownAskedAt = null;
+    if (!toBeOn) leg.lateOffMs = 0;
   }
   const restored = await site(
     "restoreBoot",
@@ -144,20 +142,15 @@ const mayHideAnArming = ({ leg, log }: SessionContext, snapshot: BootSnapshot): 
 async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: number | null): Promise<void> {
   const { plan, log, site, leg } = ctx;
   log.enter("verifying");
-  const askedAt = shutdownAskedAt(ctx);
-  // A shutdown that was cut short may still be under way, and its system may answer until its very end. Never longer than it had in all:
-  // it was noted by the site's clock, which may be an hour ahead.
-  const { gracefulMs } = plan.limits;
-  const watchLateOffMs =
-    askedAt === null ? 0 : Math.min(gracefulMs, Math.max(0, askedAt + gracefulMs - Date.now())) + LATE_POWER_OFF_MS;
+  const watchLateOffMs = lateOffMs(ctx);
   // What a lost session did to the target, a run of this one before it was reset, or a shutdown that was given up, nobody
   // knows: either boot is home.
-  const unsure = askedAt !== null || leg.unwatched || snapshot.session !== log.session || log.movedPower();
+  const unsure = watchLateOffMs > 0 || leg.unwatched || snapshot.session !== log.session || log.movedPower();
   const rebooted = leg.verifiedOff ? true : unsure ? null : false;
   const proof = log.count(
     await site(
       "verifyHome",
-      { plan, snapshot, rebooted, watchLateOffMs, armUnsure: mayHideAnArming(ctx, snapshot) },
+      { plan, snapshot, rebooted, watchLateOffMs },
       { summary: "Is the target home, as it was?", limitMs: 3 * plan.limits.homeMs + watchLateOffMs + 3 * MINUTE },
     ),
   );
@@ -178,11 +171,10 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
   }
 }
 
-/** A shutdown that may be under way still: asked for and not seen done. A lost answer has it asked for again, later. */
-function shutdownAskedAt({ leg, log }: SessionContext): number | null {
-  const noted = log.shutdownAskedAt();
-  if (leg.shutdownAskedAt !== null) return Math.max(leg.shutdownAskedAt, noted ?? 0);
-  return leg.verifiedOff ? null : noted;
+/** A shutdown may be under way still, asked for and not seen done, and its system may answer until its very end. */
+function lateOffMs({ plan, leg, log }: SessionContext): number {
+  if (leg.lateOffMs > 0 || leg.verifiedOff || !log.shutdownAsked()) return leg.lateOffMs;
+  return plan.limits.gracefulMs + LATE_POWER_OFF_MS;
 }
 
 /** The record says what the session knows now; a catalogue that is away is waited for, up to a day. */

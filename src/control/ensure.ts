@@ -42,7 +42,8 @@ const LAST_POLL_MS = 2_000;
 /**
  * Ensures that the target is off: reads, acts only where it is on, reads until it is off.
  * Errors: `refused` when it did not obey by the graceful deadline and `then` is `abort`; `unreachable` when the BMC
- * cannot be asked or does not do it. The error's facts hold the `powerActions` done until then.
+ * cannot be asked or does not do it. The error's facts hold the `powerActions` done until then, and as `mayObeyMs` how
+ * much of its time a system still has that was asked to shut down.
  */
 export async function ensureOff(control: TargetControl, how: OffHow, options: EnsureOptions): Promise<Ensured> {
   const run = new Run(control, options);
@@ -68,6 +69,8 @@ class Run {
   private readonly now: () => number;
   private readonly wallClock: () => number;
   private readonly startedAt: number;
+  /** Until when a system that was asked to shut down has time for it. */
+  private obeysUntil: number | null = null;
 
   constructor(
     private readonly control: TargetControl,
@@ -83,9 +86,11 @@ class Run {
       await work();
     } catch (error) {
       if (!(error instanceof PitstopError)) throw error;
+      const mayObeyMs =
+        this.obeysUntil === null ? {} : { mayObeyMs: Math.max(0, Math.round(this.obeysUntil - this.now())) };
       throw new PitstopError(error.code, error.message, {
         cause: error,
-        facts: { ...error.facts, powerActions: this.actions },
+        facts: { ...error.facts, powerActions: this.actions, ...mayObeyMs },
       });
     }
     return { actions: this.actions, tookMs: Math.round(this.now() - this.startedAt) };
@@ -101,14 +106,18 @@ class Run {
   /** Whether the system obeyed. False: it did not, and its owner lets it be forced. */
   async graceful(how: Extract<OffHow, { mode: "graceful" }>): Promise<boolean> {
     const deadline = this.now() + how.gracefulMs;
+    const ask = () =>
+      this.ask("GracefulShutdown").finally(() => {
+        this.obeysUntil = this.now() + how.gracefulMs;
+      });
     try {
-      let heard = await this.ask("GracefulShutdown");
+      let heard = await ask();
       let askAgainAt = this.now() + ASK_GRACEFUL_AGAIN_MS;
       let asks = 1;
       for await (const power of this.poll(deadline)) {
         if (power === "Off") return true;
         if (heard || asks >= MAX_ASKS || this.now() < askAgainAt) continue;
-        heard = await this.ask("GracefulShutdown");
+        heard = await ask();
         askAgainAt = this.now() + ASK_GRACEFUL_AGAIN_MS;
         asks++;
       }

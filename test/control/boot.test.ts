@@ -222,6 +222,20 @@ describe("restoring the override", () => {
     ]);
   });
 
+  it("looks again when no reading can be from before the arming any more, and disarms what it sees then", async () => {
+    const bmc = await startBmc();
+    const paused: number[] = [];
+    const sleep = async (ms: number) => {
+      paused.push(ms);
+      // The first change was lost, and the arming shows only now.
+      if (ms >= 15_000) Object.assign(bmc.boot, { BootSourceOverrideEnabled: "Once", BootSourceOverrideTarget: "Pxe" });
+    };
+    const control = await connect(bmc, {}, { sleep });
+    expect((await control.restoreOverride(DISABLED, true)).enabled).toBe("Disabled");
+    expect(bmc.boot).toMatchObject({ BootSourceOverrideEnabled: "Disabled", BootSourceOverrideTarget: "None" });
+    expect(paused.filter((ms) => ms >= 15_000)).toHaveLength(1);
+  });
+
   it("disarms what is still pending", async () => {
     const bmc = await startBmc();
     const control = await connect(bmc);

@@ -124,9 +124,24 @@ describe("off", () => {
     const error = await failure(ensureOff(fake.control, GRACEFUL, fake.options));
     expect(error.code).toBe("refused");
     expect(error.message).toContain("did not power off within 180s");
-    expect(error.facts.powerActions).toEqual([expect.objectContaining({ what: "GracefulShutdown" })]);
+    expect(error.facts).toEqual({
+      powerActions: [expect.objectContaining({ what: "GracefulShutdown" })],
+      mayObeyMs: 0,
+    });
     expect(fake.asked).toEqual(["GracefulShutdown"]);
     expect(fake.now).toBe(180_000);
+  });
+
+  it("that is given up tells how much of its time the system still has, from when it was asked last", async () => {
+    const fake = new Fake();
+    let asks = 0;
+    fake.onReset = () => {
+      if (asks++ === 0) throw new PitstopError("unreachable", "the answer was lost");
+    };
+    const error = await failure(ensureOff(fake.control, GRACEFUL, fake.options));
+    // It was asked again after 30 s, with the next reading: those come every 2 s.
+    expect(error.facts.mayObeyMs).toBeGreaterThanOrEqual(30_000);
+    expect(error.facts.mayObeyMs).toBeLessThanOrEqual(32_000);
   });
 
   it("is forced at the deadline where the owner allowed it", async () => {

@@ -10,6 +10,8 @@ const TARGETS = "BootSourceOverrideTarget@Redfish.AllowableValues";
 const ENABLED = "BootSourceOverrideEnabled@Redfish.AllowableValues";
 /** Some services answer a change before they show it. */
 const READ_BACK_PAUSES_MS = [300, 1_000, 2_000];
+/** A BMC that took a change and shows its old state shows the new one after so long: what field reports tell of takes seconds. */
+const OLD_READING_MS = 15_000;
 
 /** Ensures that the next boot is `choice`, once where the BMC can; see TargetControl.arm. */
 export async function arm(machine: Machine, choice: BootChoice): Promise<BootOverride> {
@@ -39,14 +41,17 @@ export async function arm(machine: Machine, choice: BootChoice): Promise<BootOve
 
 /**
  * Ensures that the override is `wanted`: reads, writes only a difference, reads back. `unsure`: a write of ours was not seen to be
- * done, and what is read may be from before it; so it is written whatever is read, where the service takes that.
+ * done, and what is read may be from before it; so it is written whatever is read, where the service takes that, and read again
+ * when no reading can be that old any more.
  */
 export async function ensureOverride(machine: Machine, wanted: BootOverride, unsure = false): Promise<BootOverride> {
   const look = await machine.lookToChange();
   const before = overrideOf(look);
   if (sameOverride(wanted, before)) {
-    if (unsure) await writeAgain(machine, look, wanted);
-    return before;
+    if (!unsure) return before;
+    await writeAgain(machine, look, wanted);
+    await machine.sleep(OLD_READING_MS);
+    return await ensureOverride(machine, wanted);
   }
   const body = bodyFor(wanted, before, bootListOf(look, TARGETS), machine.dialect);
   const refusal = await refusalOf(patchBoot(machine, look, body, look.settings !== null));

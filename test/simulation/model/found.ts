@@ -158,6 +158,18 @@ export const FOUND: Found[] = [
     name: "home before nobody was told to go",
     was: "the judge did not know what a session that never wrote had seen of home, and asked for a stronger proof than there can be",
   },
+  {
+    seed: 405093,
+    first: false,
+    name: "the clocks jump while a system shuts down",
+    was: "how much longer a shutdown that had failed midway was watched for was counted by clocks; they were set, and a system that was going counted as home",
+  },
+  {
+    seed: 406704,
+    first: false,
+    name: "an old reading and a change that is ignored, twice over",
+    was: "a BMC ignored the change that clears an override which it did not show, and nobody looked again before the target was powered on",
+  },
 ];
 
 /** Seeds that break a promise still: what is known of each. A fixed one moves up into the list above. */

@@ -61,8 +61,8 @@ export const MUTATIONS = [
     promise: 7,
     name: "a-late-power-off-is-not-watched-for",
     file: "workflows/wayHome.ts",
-    from: "askedAt === null ? 0 : Math.min(gracefulMs, Math.max(0, askedAt + gracefulMs - Date.now())) + LATE_POWER_OFF_MS;",
-    to: "askedAt === null ? 0 : 1;",
+    from: "  const watchLateOffMs = lateOffMs(ctx);\n",
+    to: "  const watchLateOffMs = Math.min(1, lateOffMs(ctx));\n",
     seed: 59,
   },
   {

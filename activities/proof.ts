@@ -43,18 +43,23 @@ async function watchForLatePowerOff(
 ): Promise<boolean> {
   const deadline = performance.now() + forMs;
   while (performance.now() < deadline) {
-    if ((await control.power()) === "Off") {
-      const done = await ensureOn(control, {
-        why: "it obeyed the shutdown after its deadline",
-        signal: cancellation(),
-        note,
-      });
-      collected.powerActions.push(...done.actions);
-      return true;
-    }
+    if (await wasOff(control, collected, note, "it obeyed the shutdown after its deadline")) return true;
     await pause(2_000);
   }
   return false;
+}
+
+/** Whether the target was off, and is on again. A BMC may say so for a moment of a machine that is on: then nothing is done. */
+async function wasOff(
+  control: TargetControl,
+  collected: Collected,
+  note: (action: PowerAction) => Promise<void>,
+  why: string,
+): Promise<boolean> {
+  if ((await control.power()) !== "Off") return false;
+  const { actions } = await ensureOn(control, { why, signal: cancellation(), note });
+  collected.powerActions.push(...actions);
+  return actions.length > 0;
 }
 
 /** A BMC may say for a moment that a machine is off which is not. */
@@ -101,11 +106,8 @@ async function waitForProof(
   for (const ms of growing(100, 2_000)) {
     if (performance.now() >= lookAt && losses < MAX_POWER_LOSSES) {
       lookAt = performance.now() + POWER_LOOK_MS;
-      if ((await control.power()) === "Off") {
+      if (await wasOff(control, collected, note, "it lost its power on its way home")) {
         losses++;
-        const why = "it lost its power on its way home";
-        const done = await ensureOn(control, { why, signal: cancellation(), note });
-        collected.powerActions.push(...done.actions);
         rebooted = true;
         deadline = performance.now() + plan.limits.homeMs;
       }

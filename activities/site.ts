@@ -166,14 +166,13 @@ async function adopt(site: Site, plan: SessionPlan): Promise<SiteEntry> {
 /** The session's epoch at the site: an attempt of a session that has ended here must not touch the target. */
 async function owned(site: Site, plan: SessionPlan): Promise<SiteEntry> {
   const entry = site.entry(plan.target.name);
-  // A site that lost its journal learns of the session again from the plan that each activity carries.
-  if (!entry) return await site.open(plan, plan.session);
-  if (entry.session !== plan.session) {
-    // A lost session's entry may still be here, where the capture that would have taken it over has failed.
-    if (plan.adopted) return await adopt(site, plan);
+  if (entry?.session === plan.session && entry.snapshot) return entry;
+  if (entry && entry.session !== plan.session && !plan.adopted) {
     throw new PitstopError("busy", `${plan.target.name} is held by the session ${entry.session} at this site.`);
   }
-  return entry;
+  // A site that lost its journal learns of the session again from the plan that each activity carries. Where the capture has failed
+  // that would have taken over a lost session's snapshot, its entry may still be here, and nobody else may keep that snapshot.
+  return await adopt(site, plan);
 }
 
 /** Nothing runs any more, the target's own system included. */

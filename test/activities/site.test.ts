@@ -32,6 +32,8 @@ const refused = () => new PitstopError("refused", "The machine will not.");
 /** A target of which the power matters, whose own system answers what the test says, and a site before it. */
 class Rig {
   power: PowerState = "On";
+  /** What the next readings of the power say, whatever it is. */
+  readonly lies: PowerState[] = [];
   home: HomeAnswer = SILENT;
   homeAfterOn: HomeAnswer | null = null;
   state: BootState | null = null;
@@ -52,7 +54,7 @@ class Rig {
 
   private does(name: string, what: unknown): unknown {
     if (name === "usage") return { total: 0, powerPolls: 0 };
-    if (name === "power") return Promise.resolve(this.power);
+    if (name === "power") return Promise.resolve(this.lies.shift() ?? this.power);
     if (name === "close") return Promise.resolve();
     if (name === "readState") return Promise.resolve(this.state);
     if (name === "reset") {
@@ -257,6 +259,21 @@ describe("the proof of home", () => {
     expect(rig.asked).toEqual(["On"]);
   });
 
+  it("goes on watching for a late power-off when one reading said that it is off", async () => {
+    const site = await newSite();
+    const plan = planOf();
+    await site.publish(plan);
+    const snapshot = snapshotOf(plan, [strong("before")]);
+    await site.site.keepSnapshot(plan.target.name, plan.session, snapshot);
+    const rig = new Rig(site);
+    Object.assign(rig, { state: snapshot.state, home: strong("before"), homeAfterOn: strong("after") });
+    rig.lies.push("Off");
+    setTimeout(() => Object.assign(rig, { power: "Off", home: SILENT }), 1_000);
+    const proof = await rig.run("verifyHome", { plan, snapshot, rebooted: null, watchLateOffMs: 10_000 });
+    expect(proof.verdict).toMatchObject({ proved: true, strength: "strong", checks: [strong("after")] });
+    expect(rig.asked).toEqual(["On"]);
+  });
+
   it("of a target that was off waits until its own system says nothing, whatever its BMC says", async () => {
     const site = await newSite();
     const plan = planOf();
@@ -275,6 +292,17 @@ describe("the proof of home", () => {
     rig.state = { ...snapshot.state, power: "On" };
     const other = await rig.run("verifyHome", { plan, snapshot, rebooted: null, watchLateOffMs: 0 });
     expect(other.verdict.differences).toMatchObject([{ field: "power" }]);
+  });
+});
+
+describe("a lost session's snapshot that only the plan has", () => {
+  it("is in the site's journal before the target is written to", async () => {
+    const site = await newSite();
+    const plan = planOf();
+    const adopted = snapshotOf(plan, [strong("before")], "lost");
+    const rig = new Rig(site);
+    await rig.run("ensureOn", { plan: { ...plan, adopted }, epoch: null, wasOff: false, why: "test" });
+    expect(site.site.entry(plan.target.name)).toMatchObject({ session: plan.session, snapshot: { session: "lost" } });
   });
 });
 

@@ -170,6 +170,18 @@ export const FOUND: Found[] = [
     name: "an old reading and a change that is ignored, twice over",
     was: "a BMC ignored the change that clears an override which it did not show, and nobody looked again before the target was powered on",
   },
+  {
+    seed: 401560,
+    first: false,
+    name: "off for one reading",
+    was: "a BMC said for a moment that a system which was going down was off; that ended the watch over it, and it counted as home",
+  },
+  {
+    seed: 303795,
+    first: false,
+    name: "a snapshot that only a plan has",
+    was: "an abort came before a lost session's snapshot was taken over, the site's journal was lost, and its target was written to while neither site nor catalogue kept it",
+  },
 ];
 
 /** Seeds that break a promise still: what is known of each. A fixed one moves up into the list above. */

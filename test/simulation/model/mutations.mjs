@@ -87,7 +87,7 @@ export const MUTATIONS = [
     file: "activities/controls.ts",
     from: "if (refusal && refusal.times >= MAX_REFUSED_LOGINS) throw refusal.error;",
     to: "if (refusal && refusal.times >= 1_000) throw refusal.error;",
-    seed: 304611,
+    seed: 308981,
   },
   {
     promise: 9,

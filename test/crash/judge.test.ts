@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ServerUnreachable } from "../../src/api/client.js";
 import { Fleet } from "./fleet.js";
+import { Judge } from "./judge.js";
 import { powerComplaints, powerLog } from "./power-log.js";
 
 const line = (second: number, what: string) => `2026-01-01T00:00:0${second}.500Z t1 ${what}`;
@@ -88,4 +90,24 @@ describe("the judge", () => {
       await fleet.judge.complaints(begun, { sessions: [session], boots: [2, 2], outcome: "failed" }, 1),
     ).toHaveLength(2);
   }, 120_000);
+
+  it("waits for a server that is away, and puts back the document that it had taken out then", async () => {
+    const away = new Set(["sessions", "delete", "applyYaml"]);
+    const client = new Proxy(fleet.client, {
+      get(real, name) {
+        const method = Reflect.get(real, name).bind(real);
+        if (!away.delete(String(name))) return method;
+        return async (...args: unknown[]) => {
+          // It had heard the one, and had not heard the others.
+          if (name === "delete") await method(...args);
+          throw new ServerUnreachable(real.url, new Error("it was killed"));
+        };
+      },
+    });
+    const judge = new Judge({ data: fleet.operations.data, client });
+    const begun = await judge.begin("j1");
+    expect(await judge.complaints(begun, { sessions: [] }, 1)).toEqual([]);
+    expect(away).toEqual(new Set());
+    expect(await fleet.client.get("targets", "j1")).toMatchObject({ name: "j1" });
+  });
 });

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { PitstopClient } from "../../src/api/client.js";
-import { messageOf } from "../../src/domain/errors.js";
+import { type PitstopClient, ServerUnreachable } from "../../src/api/client.js";
+import { messageOf, PitstopError } from "../../src/domain/errors.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import { Target } from "../../src/domain/target.js";
 import { powerComplaints, powerLog } from "./power-log.js";
@@ -52,6 +52,8 @@ export interface Expected {
  */
 const LOOKS = 40;
 const LOOK_AGAIN_MS = 500;
+/** The server may have been killed for other cases: no answer says nothing of this one while it starts again. */
+const AWAY_MS = 120_000;
 /** A busy host starts hundreds of machines at once, or emulates some. */
 const HOME_MS = 240_000;
 
@@ -143,13 +145,13 @@ export class Judge {
   }
 
   private async document(target: string): Promise<Target> {
-    return Target.parse(await this.where.client.get("targets", target));
+    return Target.parse(await this.ask((client) => client.get("targets", target)));
   }
 
   private async recordsSince({ target, at }: Begun): Promise<SessionRecord[]> {
-    const { items } = await this.where.client.sessions({ target, limit: 1000 });
+    const { items } = await this.ask((client) => client.sessions({ target, limit: 1000 }));
     const since = items.filter((item) => item.startedAt >= at);
-    return (await Promise.all(since.map(({ session }) => this.where.client.session(session)))).reverse();
+    return (await Promise.all(since.map(({ session }) => this.ask((client) => client.session(session))))).reverse();
   }
 
   /** The catalogue lets go of a target's document only when no snapshot of it is open; the document is put back at once. */
@@ -158,14 +160,26 @@ export class Judge {
     if (existsSync(join(this.where.data, "site", "journal", `${target}.json`))) {
       complaints.push(`The site's journal still has an entry for ${target}.`);
     }
-    const document = await this.where.client.get("targets", target);
+    const document = await this.ask((client) => client.get("targets", target));
     try {
-      await this.where.client.delete("targets", target);
+      await this.ask((client) => client.delete("targets", target));
     } catch (error) {
-      complaints.push(`The catalogue does not let go of ${target}: ${messageOf(error)}`);
+      // Gone: it was let go of, and the server died before it could say so.
+      const gone = error instanceof PitstopError && error.code === "notFound";
+      if (!gone) complaints.push(`The catalogue does not let go of ${target}: ${messageOf(error)}`);
     }
-    await this.where.client.applyYaml(JSON.stringify(document), "the judge's");
+    await this.ask((client) => client.applyYaml(JSON.stringify(document), "the judge's"));
     return complaints;
+  }
+
+  private async ask<T>(work: (client: PitstopClient) => Promise<T>): Promise<T> {
+    for (const end = Date.now() + AWAY_MS; ; await sleep(LOOK_AGAIN_MS)) {
+      try {
+        return await work(this.where.client);
+      } catch (error) {
+        if (!(error instanceof ServerUnreachable) || Date.now() > end) throw error;
+      }
+    }
   }
 }
 

@@ -6,9 +6,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 120_000,
     pool: "forks",
-    // Suites wait more than they compute: two leave a third of two cores idle.
-    maxWorkers: 3,
-    // Beside two others, what is true within a second of its own may take several.
+    maxWorkers: 2,
+    // Beside another suite, what is true within a second of its own may take several.
     expect: { poll: { timeout: 10_000 } },
   },
 });

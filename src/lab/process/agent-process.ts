@@ -80,8 +80,7 @@ export class AgentProcess {
   async kill(): Promise<void> {
     const gone = this.#child.exitCode !== null || this.#child.signalCode !== null;
     const ended = gone ? Promise.resolve() : new Promise<void>((resolve) => this.#child.once("exit", () => resolve()));
-    signalGroup(scriptGroup(this.#spool), "SIGKILL");
-    signalGroup(this.#child.pid, "SIGKILL");
+    endGroups(this.#child.pid, this.#spool);
     await ended;
     this.#child.stdio[POWER_FD]?.destroy();
   }
@@ -105,10 +104,7 @@ export async function endLeftoverAgent(root: string): Promise<void> {
       return false;
     }
   };
-  if (group > 1 && ours(group)) {
-    signalGroup(scriptGroup(join(root, "run", "pitstop")), "SIGKILL");
-    signalGroup(group, "SIGKILL");
-  }
+  if (group > 1 && ours(group)) endGroups(group, join(root, "run", "pitstop"));
   await rm(file, { force: true });
 }
 
@@ -121,6 +117,13 @@ function scriptGroup(spool: string): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** All at once, as a plug does it: an agent that went on for a moment would tell of its script's death. */
+function endGroups(agent: number | undefined, spool: string): void {
+  signalGroup(agent, "SIGSTOP");
+  signalGroup(scriptGroup(spool), "SIGKILL");
+  signalGroup(agent, "SIGKILL");
 }
 
 function signalGroup(group: number | undefined, signal: NodeJS.Signals): void {

@@ -7,7 +7,5 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: "forks",
     maxWorkers: 2,
-    // Beside another suite, what is true within a second of its own may take several.
-    expect: { poll: { timeout: 10_000 } },
   },
 });

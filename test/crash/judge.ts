@@ -5,6 +5,7 @@ import { type PitstopClient, ServerUnreachable } from "../../src/api/client.js";
 import { messageOf, PitstopError } from "../../src/domain/errors.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import { Target } from "../../src/domain/target.js";
+import { outlast } from "./patience.js";
 import { powerComplaints, powerLog } from "./power-log.js";
 
 /** What the lab's normal system says of itself. */
@@ -52,8 +53,6 @@ export interface Expected {
  */
 const LOOKS = 40;
 const LOOK_AGAIN_MS = 500;
-/** The server may have been killed for other cases: no answer says nothing of this one while it starts again. */
-const AWAY_MS = 120_000;
 /** A busy host starts hundreds of machines at once, or emulates some. */
 const HOME_MS = 240_000;
 
@@ -172,14 +171,12 @@ export class Judge {
     return complaints;
   }
 
+  /** The server may have been killed for other cases: no answer says nothing of this one. */
   private async ask<T>(work: (client: PitstopClient) => Promise<T>): Promise<T> {
-    for (const end = Date.now() + AWAY_MS; ; await sleep(LOOK_AGAIN_MS)) {
-      try {
-        return await work(this.where.client);
-      } catch (error) {
-        if (!(error instanceof ServerUnreachable) || Date.now() > end) throw error;
-      }
-    }
+    return await outlast(
+      (error) => error instanceof ServerUnreachable,
+      () => work(this.where.client),
+    );
   }
 }
 

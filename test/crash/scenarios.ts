@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { ServerUnreachable } from "../../src/api/client.js";
 import { messageOf, PitstopError } from "../../src/domain/errors.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
+import { outlast } from "./patience.js";
 import type { World } from "./world.js";
 
 /** Machines of which a scenario needs one. */
@@ -174,15 +174,11 @@ async function whileWorking(world: World, target: string, act: (session: string)
 /** Whether to try again: no server is there, or a start was heard whose answer was lost, and whose session is not listed yet. */
 const PASSING = ["unreachable", "internal", "conflict", "busy"];
 
-/** Tries until a server takes it: servers die here. */
+/** Tries until a server takes it. */
 async function again<T>(work: () => Promise<T>): Promise<T> {
-  for (const end = Date.now() + 90_000; ; await sleep(400)) {
-    try {
-      return await work();
-    } catch (error) {
-      const away =
-        error instanceof ServerUnreachable || (error instanceof PitstopError && PASSING.includes(error.code));
-      if (!away || Date.now() > end) throw new Error(`not taken: ${messageOf(error)}`, { cause: error });
-    }
+  try {
+    return await outlast((error) => error instanceof PitstopError && PASSING.includes(error.code), work);
+  } catch (error) {
+    throw new Error(`not taken: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -92,8 +92,7 @@ export class PitstopClient {
     return this.#call("GET", sessionPath(id, "logs"), LogList);
   }
   async log(id: string, task: string): Promise<string> {
-    const response = await this.#send("GET", sessionPath(id, `logs/${encodeURIComponent(task)}`), {});
-    return await response.text();
+    return await this.#read("GET", sessionPath(id, `logs/${encodeURIComponent(task)}`), {});
   }
   abort(id: string, body: PersonBody) {
     return this.#call("POST", sessionPath(id, "abort"), Noted, { json: body });
@@ -123,9 +122,8 @@ export class PitstopClient {
 
   /** Also when the server is not ready: then with what is missing. */
   async ready(): Promise<Readiness> {
-    const response = await this.#fetch("GET", "/readyz", {});
-    const text = await response.text();
-    return read(Readiness, text, this.url);
+    const { text } = await this.#answer("GET", "/readyz", {});
+    return parse(Readiness, text, this.url);
   }
 
   /**
@@ -138,10 +136,11 @@ export class PitstopClient {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(new Error("the stream fell silent")), STREAM_SILENCE_MS);
     try {
-      const response = await this.#send("GET", `/api/v1/events?${query}`, {
+      const response = await this.#fetch("GET", `/api/v1/events?${query}`, {
         signal: AbortSignal.any([signal, silence.signal]),
         headers: { accept: "text/event-stream", ...(lastEventId ? { "last-event-id": lastEventId } : {}) },
       });
+      if (!response.ok) throw problemToError(await response.text(), response.status, this.url);
       yield null;
       if (!response.body) return;
       for await (const message of readSse(response.body, () => timer.refresh())) {
@@ -168,21 +167,35 @@ export class PitstopClient {
   ): Promise<z.output<S>> {
     const key = method === "POST" ? { "idempotency-key": randomUUID() } : {};
     const init = { headers: { ...key, ...contentOf(body).headers }, body: contentOf(body).text };
-    let response: Response;
+    let text: string;
     try {
-      response = await this.#send(method, path, init);
+      text = await this.#read(method, path, init);
     } catch (error) {
       // The key makes the second one safe: the first may have arrived. A refused connection is not worth another.
       if (method !== "POST" || !(error instanceof ServerUnreachable) || isRefusal(error.cause)) throw error;
-      response = await this.#send(method, path, init);
+      text = await this.#read(method, path, init);
     }
-    return read(schema, await response.text(), this.url);
+    return parse(schema, text, this.url);
   }
 
-  async #send(method: string, path: string, init: SendOptions): Promise<Response> {
+  async #read(method: string, path: string, init: SendOptions): Promise<string> {
+    const { ok, status, text } = await this.#answer(method, path, init);
+    if (ok) return text;
+    throw problemToError(text, status, this.url);
+  }
+
+  /** The whole answer: a connection that breaks in the middle of it is no answer. */
+  async #answer(
+    method: string,
+    path: string,
+    init: SendOptions,
+  ): Promise<{ ok: boolean; status: number; text: string }> {
     const response = await this.#fetch(method, path, init);
-    if (response.ok) return response;
-    throw problemToError(await response.text(), response.status, this.url);
+    try {
+      return { ok: response.ok, status: response.status, text: await response.text() };
+    } catch (error) {
+      throw new ServerUnreachable(this.url, error);
+    }
   }
 
   async #fetch(method: string, path: string, init: SendOptions): Promise<Response> {
@@ -230,7 +243,7 @@ function problemToError(text: string, status: number, url: string): PitstopError
   );
 }
 
-function read<S extends z.ZodType>(schema: S, text: string, url: string): z.output<S> {
+function parse<S extends z.ZodType>(schema: S, text: string, url: string): z.output<S> {
   const parsed = schema.safeParse(text === "" ? null : parseJson(text));
   if (parsed.success) return parsed.data;
   throw new PitstopError(

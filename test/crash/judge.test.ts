@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ServerUnreachable } from "../../src/api/client.js";
+import { PitstopError } from "../../src/domain/errors.js";
 import { Fleet } from "./fleet.js";
 import { Judge } from "./judge.js";
 import { powerComplaints, powerLog } from "./power-log.js";
@@ -108,6 +109,27 @@ describe("the judge", () => {
     const begun = await judge.begin("j1");
     expect(await judge.complaints(begun, { sessions: [] }, 1)).toEqual([]);
     expect(away).toEqual(new Set());
+    expect(await fleet.client.get("targets", "j1")).toMatchObject({ name: "j1" });
+  });
+
+  it("puts the document back at its next look where the server would not have it at the first", async () => {
+    const refused = new Set(["applyYaml"]);
+    const client = new Proxy(fleet.client, {
+      get(real, name) {
+        const method = Reflect.get(real, name).bind(real);
+        if (!refused.delete(String(name))) return method;
+        return async () => {
+          throw new PitstopError("internal", "Something that should not happen has happened.");
+        };
+      },
+    });
+    const judge = new Judge({ data: fleet.operations.data, client });
+    const begun = await judge.begin("j1");
+    expect(await judge.complaints(begun, { sessions: [] }, 1)).toEqual([
+      "Something that should not happen has happened.",
+    ]);
+    await expect(fleet.client.get("targets", "j1")).rejects.toMatchObject({ code: "notFound" });
+    expect(await judge.complaints(begun, { sessions: [] }, 1)).toEqual([]);
     expect(await fleet.client.get("targets", "j1")).toMatchObject({ name: "j1" });
   });
 });

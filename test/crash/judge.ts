@@ -71,6 +71,9 @@ const HOME_MS = 240_000;
  * - no boot snapshot is open, neither in the site's journal nor in the catalogue, and no session.
  */
 export class Judge {
+  /** Documents that were taken out of the catalogue, and may not be back. */
+  private readonly out = new Map<string, unknown>();
+
   constructor(
     private readonly where: {
       /** PITSTOP_DATA of the server, with the lab's folder in it. */
@@ -108,6 +111,7 @@ export class Judge {
 
   private async judge(begun: Begun, expected: Expected): Promise<string[]> {
     const { target } = begun;
+    await this.putBack(target);
     const now = await this.look(target);
     const records = await this.recordsSince(begun);
     const lines = this.logSince(begun);
@@ -159,7 +163,7 @@ export class Judge {
     if (existsSync(join(this.where.data, "site", "journal", `${target}.json`))) {
       complaints.push(`The site's journal still has an entry for ${target}.`);
     }
-    const document = await this.ask((client) => client.get("targets", target));
+    this.out.set(target, await this.ask((client) => client.get("targets", target)));
     try {
       await this.ask((client) => client.delete("targets", target));
     } catch (error) {
@@ -167,8 +171,15 @@ export class Judge {
       const gone = error instanceof PitstopError && error.code === "notFound";
       if (!gone) complaints.push(`The catalogue does not let go of ${target}: ${messageOf(error)}`);
     }
-    await this.ask((client) => client.applyYaml(JSON.stringify(document), "the judge's"));
+    await this.putBack(target);
     return complaints;
+  }
+
+  private async putBack(target: string): Promise<void> {
+    const document = this.out.get(target);
+    if (document === undefined) return;
+    await this.ask((client) => client.applyYaml(JSON.stringify(document), "the judge's"));
+    this.out.delete(target);
   }
 
   /** The server may have been killed for other cases: no answer says nothing of this one. */

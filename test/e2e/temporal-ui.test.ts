@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PitstopClient } from "../../src/api/client.js";
 import { loadConfig } from "../../src/config.js";
 import type { Lab } from "../../src/lab/lab.js";
-import { freePort } from "../../src/ports.js";
 import type { RunningServer } from "../../workers/serve.js";
+import { freePort } from "../support/ports.js";
 
 const CHROMIUM = "/usr/bin/chromium";
 /** A page of the UI on a busy host, its background requests included. */

@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Action } from "../../src/domain/action.js";
 import { InventoryReport } from "../../src/domain/inventory.js";
-import { freePort } from "../../src/ports.js";
 import { type BaseImage, buildBaseImage, ImageMachine } from "../support/base-image.js";
 import {
   diskDigest,
@@ -21,6 +20,7 @@ import {
 } from "../support/disks.js";
 import { TestGateway } from "../support/gateway.js";
 import { hangKernel } from "../support/guest-kernel.js";
+import { freePort } from "../support/ports.js";
 import { builtinAction } from "./actions.js";
 
 /** Software emulation on a busy machine: a boot that takes 6 s alone has been seen to take 40. */

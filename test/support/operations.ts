@@ -14,8 +14,8 @@ import type { SessionRecord } from "../../src/domain/record.js";
 import type { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab, LabTarget } from "../../src/lab/lab.js";
-import { freePort } from "../../src/ports.js";
 import type { RunningServer } from "../../workers/serve.js";
+import { freePort } from "./ports.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */
 const BOOT_MS = 120_000;

@@ -8,8 +8,8 @@ import { parseAllDocuments, stringify } from "yaml";
 import type { SessionRecord } from "../../src/domain/record.js";
 import { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
-import { freePort } from "../../src/ports.js";
 import { cacheFolder } from "./cache.js";
+import { freePort } from "./ports.js";
 
 const root = resolve(import.meta.dirname, "../..");
 const PROGRAM = join(root, "bin/pitstop.js");
@@ -279,9 +279,17 @@ export class Running {
   async until(what: RegExp, withinMs: number): Promise<void> {
     const end = Date.now() + withinMs;
     while (!what.test(this.said)) {
-      if (this.isOver || Date.now() > end) throw new Error(`${this.name} did not say ${what}; it said:\n${this.said}`);
+      if (this.isOver || Date.now() > end) throw new Error(this.#silent(what, withinMs));
       await sleep(50);
     }
+  }
+
+  /** Its last words in the first line: a summary of many tests has room for no more. */
+  #silent(what: RegExp, withinMs: number): string {
+    const { exitCode, signalCode } = this.child;
+    const how = this.isOver ? `ended (${signalCode ?? `exit code ${exitCode}`})` : `went on for ${withinMs / 1_000} s`;
+    const last = this.said.trimEnd().split("\n").slice(-3).join(" / ");
+    return `${this.name} ${how} and did not say ${what}; its last words: ${last}\nAll that it said:\n${this.said}`;
   }
 
   async end(signal: NodeJS.Signals): Promise<void> {

@@ -19,10 +19,10 @@ import { loadConfig } from "../../../src/config.js";
 import { sessionWorkflowId } from "../../../src/domain/ids.js";
 import type { LabConfigInput } from "../../../src/lab/config.js";
 import type { Lab } from "../../../src/lab/lab.js";
-import { freePort } from "../../../src/ports.js";
 import { openLab } from "../../../workers/lab.js";
 import { cacheFolder } from "../../support/cache.js";
 import { Running, until } from "../../support/operator.js";
+import { freePort } from "../../support/ports.js";
 import type { Jump } from "./clock.js";
 import { LinesByTarget } from "./lines.js";
 

@@ -6,6 +6,12 @@ import { messageOf, PitstopError } from "../domain/errors.js";
 const KEYWORD = 2;
 /** google.rpc.Code.INVALID_ARGUMENT, the answer to a query that names what is not registered. */
 const INVALID_ARGUMENT = 3;
+/**
+ * A server tells its caches with some delay: 2 s by default, 10 s in older ones (system.namespaceCacheRefreshInterval), and more on a
+ * host that is busy.
+ */
+const TOLD_WITHIN_MS = 30_000;
+const LOOK_EVERY_MS = 250;
 
 /**
  * Ensures that every search attribute is registered as a keyword, and proves it before anything polls: an unregistered
@@ -23,12 +29,11 @@ export async function ensureSearchAttributes(connection: Connection, namespace: 
   } catch (error) {
     reason = messageOf(error);
   }
-  // A server tells its caches with some delay; ten seconds are its own default refresh.
-  for (let tries = 0; tries < 40; tries++) {
+  for (const end = Date.now() + TOLD_WITHIN_MS; ; ) {
     const still = await missing(connection, namespace);
     if (still.length === 0) return;
-    if (reason) break;
-    await new Promise((resolve) => setTimeout(resolve, 250));
+    if (reason || Date.now() > end) break;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   const command = wrong.map((name) => `--name ${name} --type Keyword`).join(" ");
   throw new PitstopError(

@@ -29,7 +29,8 @@ export async function ensureSearchAttributes(connection: Connection, namespace: 
   } catch (error) {
     reason = messageOf(error);
   }
-  for (const end = Date.now() + TOLD_WITHIN_MS; ; ) {
+  const end = Date.now() + TOLD_WITHIN_MS;
+  for (;;) {
     const still = await missing(connection, namespace);
     if (still.length === 0) return;
     if (reason || Date.now() > end) break;

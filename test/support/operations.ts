@@ -9,7 +9,6 @@ import { stripVTControlCharacters } from "node:util";
 import { stringify } from "yaml";
 import { PitstopClient } from "../../src/api/client.js";
 import { type Config, loadConfig } from "../../src/config.js";
-import { messageOf } from "../../src/domain/errors.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
@@ -21,7 +20,6 @@ import { freePort } from "./ports.js";
 const BOOT_MS = 120_000;
 /** A test of a whole session ends before this, whatever becomes of the session. */
 export const SESSION_MS = 235_000;
-const STARTS = 3;
 
 type MachineConfig = LabConfigInput["machines"][number];
 
@@ -53,17 +51,6 @@ export class Operations {
     // Nothing to do where dist/ is what the sources say.
     execFileSync(process.execPath, [resolve("scripts/build.mjs")], { stdio: ["ignore", "ignore", "inherit"] });
     const data = mkdtempSync(join(tmpdir(), "pitstop-operations-"));
-    for (let tries = 1; ; tries++) {
-      try {
-        return await Operations.#startIn(data);
-      } catch (error) {
-        // Between the look at a port and the server's own bind another suite can take it.
-        if (tries === STARTS || !messageOf(error).includes("EADDRINUSE")) throw error;
-      }
-    }
-  }
-
-  static async #startIn(data: string): Promise<Operations> {
     const [plain, tls] = [await freePort(), await freePort()];
     const env = {
       PITSTOP_DATA: data,

@@ -12,6 +12,8 @@ afterEach(() => {
 });
 
 it("gives no port twice, none that somebody holds, and none that a suite beside it may be given", async () => {
+  // What tells suites apart that run at once; without it all would have the same ports.
+  expect(process.env.VITEST_POOL_ID).toMatch(/^[1-9]\d*$/);
   const seen = new Set<number>();
   for (const [lane, first] of [
     ["1", 12_500],

@@ -24,11 +24,7 @@ export async function openWorld(sizes: Sizes): Promise<World> {
       machines(pool as Pool, sizes).map((name) => ({ name, ...config })),
     ),
   );
-  await world.apply([
-    ...documents((name) => world.imageFile(name)),
-    emulatedAction(world.deaths),
-    ...targetDocuments(world),
-  ]);
+  await world.apply([...documents(world), emulatedAction(world.deaths), ...targetDocuments(world)]);
   return world;
 }
 

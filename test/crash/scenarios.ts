@@ -1,3 +1,5 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, PitstopError } from "../../src/domain/errors.js";
 import type { SessionRecord } from "../../src/domain/record.js";
@@ -43,29 +45,45 @@ const LIMITS = {
 /** Held calls are activities of 20 s and more. */
 const PATIENCE = { patienceMs: 240_000, heldMs: 20_000 };
 
-const echo = (name: string, seconds = 0) => ({ name, script: `sleep ${seconds}; echo '{"ok": true}'`, timeout: "60s" });
-const ACTIONS = [
+const echo = (name: string, seconds = 0) => ({ name, script: `sleep ${seconds}; echo '{"ok": true}'`, timeout: "2m" });
+/**
+ * How long a session works that somebody acts on meanwhile: the answer to its start may be held at a post, even that of another
+ * target's session, and the server that is then asked how the session stands may have to start again first.
+ */
+const ACTED_ON_S = 100;
+/** The first time it waits for the machine's reset, the second time it has seen it. */
+const untilReset = (name: string, folder: string) => ({
+  ...echo(name),
+  script: `for i in $(seq ${ACTED_ON_S}); do [ -e "${folder}/$PITSTOP_TARGET${RESET}" ] && break; sleep 1; done; echo '{"ok": true}'`,
+});
+const RESET = ".reset";
+const resetFile = (world: World, target: string): string => join(world.dir, `${target}${RESET}`);
+
+const actions = (folder: string) => [
   { name: "active", image: "noise", mode: "active", tasks: [echo("first", 1), echo("second")] },
   { name: "passive", image: "noise", mode: "passive", tasks: [echo("first", 1)] },
   { name: "cycle", mode: "active" },
   { name: "failing", image: "noise", mode: "active", tasks: [{ name: "fails", script: "exit 3" }] },
-  { name: "long", image: "noise", mode: "active", tasks: [echo("long", 20)] },
-  { name: "resuming", image: "noise", mode: "active", onReboot: "resume", tasks: [echo("first", 4), echo("second")] },
+  { name: "long", image: "noise", mode: "active", tasks: [echo("long", ACTED_ON_S)] },
+  {
+    ...{ name: "resuming", image: "noise", mode: "active", onReboot: "resume" },
+    tasks: [untilReset("first", folder), echo("second")],
+  },
   { name: "open", image: "noise", mode: "active", interactive: true, tasks: [echo("first")] },
-] as const;
+];
 
 /** The documents that the scenarios need. */
-export const documents = (file: (name: string) => object): object[] => [
+export const documents = (world: World): object[] => [
   {
     kind: "Image",
     name: "noise",
     role: "maintenance",
     arch: "x86_64",
-    kernel: file("kernel"),
-    initrds: [file("initrd")],
+    kernel: world.imageFile("kernel"),
+    initrds: [world.imageFile("initrd")],
   },
   ...Object.entries(LIMITS).flatMap(([pace, limits]) =>
-    ACTIONS.map((action) => ({ kind: "Action", ...action, name: `${action.name}-${pace}`, limits })),
+    actions(world.dir).map((action) => ({ kind: "Action", ...action, name: `${action.name}-${pace}`, limits })),
   ),
 ];
 
@@ -105,8 +123,12 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     ...plain("resume", "bios", 2),
     async drive(world, target, pace) {
+      rmSync(resetFile(world, target), { force: true });
       await begin(world, target, { action: `resuming-${pace}` });
-      await whileWorking(world, target, () => world.cutMachine(target, "reset"));
+      await whileWorking(world, target, async () => {
+        await world.cutMachine(target, "reset");
+        writeFileSync(resetFile(world, target), "");
+      });
     },
   },
   {

@@ -20,6 +20,8 @@ export interface HealthCheck {
 export interface SessionsDoor {
   /** Resolves when Temporal has taken the session; `session` is its first run id. */
   startSession(request: SessionRequest): Promise<{ workflowId: string; session: string }>;
+  /** The target's open session, by Temporal itself: also while no worker lives to ask it. Null when none is open. */
+  openSession(target: string): Promise<string | null>;
   /** What the session says of itself now; null when there is no such session. */
   status(ref: SessionRef): Promise<SessionStatus | null>;
   abort(ref: SessionRef, person: ByPerson): Promise<void>;

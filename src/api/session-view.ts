@@ -70,14 +70,25 @@ export class SessionView {
     return newest ?? null;
   }
 
-  /** While Temporal is away the record alone is the answer: it says when it was written. */
+  /** While the session does not answer its record alone is the answer: it says when it was written. */
   async #liveStatus(ref: SessionRef, record: SessionRecord | null): Promise<SessionStatus | null> {
     try {
       return await this.door.status(ref);
     } catch (error) {
-      if (record !== null && error instanceof PitstopError && error.code === "unreachable") return null;
+      const isAway = error instanceof PitstopError && error.code === "unreachable";
+      if (isAway && record !== null && !(await this.#isFollowed(ref, record))) return null;
       throw error;
     }
+  }
+
+  /**
+   * Whether a session has begun since the target's last record, and has none yet: who asks for the target would take the
+   * last one's ending for its ending. Throws while Temporal does not tell.
+   */
+  async #isFollowed({ target, session }: SessionRef, record: SessionRecord): Promise<boolean> {
+    if (session !== null || record.endedAt === null) return false;
+    const open = await this.door.openSession(target);
+    return open !== null && open !== record.session;
   }
 }
 

@@ -189,6 +189,32 @@ describe("sessions", () => {
     expect((await call("GET", `${BASE}/sessions/t2`)).json).toMatchObject({ session: "old" });
   });
 
+  it("do not show a target's last record for one that has begun since and does not answer", async () => {
+    const endedAt = "2026-01-01T00:10:00.000Z";
+    await rig.catalogue.putRecord(record("last", "t3", { phase: "restored", ending: "restored", endedAt }));
+    const show = async (id: string) => await call("GET", `${BASE}/sessions/${id}`);
+    const away = { status: 503, json: { detail: "No worker answers." } };
+    rig.door.silence = new PitstopError("unreachable", "No worker answers.");
+    // Nothing is open there: the last one is meant.
+    expect((await show("t3")).json).toMatchObject({ session: "last" });
+    rig.door.statuses.set("t3", statusOf("new", "t3", "look"));
+    expect(await show("t3")).toMatchObject(away);
+    expect((await show("last")).json).toMatchObject({ session: "last", endedAt });
+    await rig.catalogue.putRecord(
+      record("new", "t3", { startedAt: "2026-01-02T00:00:00.000Z", phase: "capturing", endedAt: null }),
+    );
+    expect((await show("t3")).json).toMatchObject({ session: "new", phase: "capturing" });
+    rig.door.silence = null;
+    rig.door.failure = new PitstopError("unreachable", "Temporal is away.");
+    await rig.catalogue.putRecord(
+      record("new", "t3", { startedAt: "2026-01-02T00:00:00.000Z", phase: "restored", ending: "restored", endedAt }),
+    );
+    // Whether another one has begun since, nobody can tell.
+    expect(await show("t3")).toMatchObject({ status: 503, json: { detail: "Temporal is away." } });
+    expect((await show("new")).json).toMatchObject({ session: "new", endedAt });
+    rig.door.failure = null;
+  });
+
   it("are listed newest first, without what makes a record large", async () => {
     await rig.catalogue.putRecord(record("l1", "lt", { startedAt: "2026-02-01T00:00:00.000Z", findings: { a: 1 } }));
     await rig.catalogue.putRecord(

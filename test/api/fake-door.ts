@@ -11,6 +11,8 @@ export class FakeDoor implements SessionsDoor {
   checks: HealthCheck[] = [{ name: "temporal", ok: true, detail: "answers" }];
   /** Thrown by the next calls. */
   failure: Error | null = null;
+  /** Thrown where a session itself is asked: no worker lives. */
+  silence: Error | null = null;
   #count = 0;
 
   async startSession(request: SessionRequest) {
@@ -28,8 +30,14 @@ export class FakeDoor implements SessionsDoor {
     this.statuses.set(request.target, statusOf(session, request.target, request.action ?? null));
     return { workflowId: `maintenance/${request.target}`, session };
   }
+  async openSession(target: string) {
+    this.#fail();
+    const status = this.statuses.get(target);
+    return status && status.phase !== "restored" ? status.session : null;
+  }
   async status(ref: SessionRef) {
     this.#fail();
+    if (this.silence) throw this.silence;
     const status = this.statuses.get(ref.target);
     return status && (ref.session === null || ref.session === status.session) ? status : null;
   }

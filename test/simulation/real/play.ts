@@ -102,10 +102,11 @@ class Player implements Played {
         if (session) return session;
         throw new Error(answer.refused[0]?.problem.detail);
       } catch (error) {
-        const code = (error as { code?: string }).code;
+        const { code = "" } = error as { code?: string };
+        if (!["busy", "unreachable", "internal", "conflict"].includes(code)) throw error;
         // It was taken, and its answer was lost.
-        if (code === "busy") return (await this.world.client.session(name)).session;
-        if (code !== "unreachable" && code !== "internal" && code !== "conflict") throw error;
+        const taken = code === "busy" ? await this.world.client.session(name).catch(() => null) : null;
+        if (taken) return taken.session;
         this.#tell(`not started: ${messageOf(error)}`);
         await sleep(1_000);
       }

@@ -149,27 +149,42 @@ export interface Case {
   expected?: Omit<Expected, "sessions">;
 }
 
+/** How many targets are away at once, for whichever test; who asks first is first. */
+export class Slots {
+  private readonly waiting: (() => void)[] = [];
+  constructor(private free: number) {}
+
+  async hold<T>(work: () => Promise<T>): Promise<T> {
+    if (this.free > 0) this.free--;
+    else await new Promise<void>((go) => this.waiting.push(go));
+    try {
+      return await work();
+    } finally {
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.free++;
+    }
+  }
+}
+
 /**
- * Runs the cases, so many at once, each on one of the targets; what was not as it should be, by the case's name. A target
+ * Runs the cases, as many at once as there are slots, each on one of the targets; what was not as it should be, by the case's name. A target
  * that is home as it was is given back and serves another case later; the others are gone from `targets`.
  */
 export async function runCases(
   fleet: Fleet,
   targets: string[],
   cases: Case[],
-  atOnce: number,
+  slots: Slots,
 ): Promise<Record<string, string[]>> {
   const failures: Record<string, string[]> = {};
-  const waiting = [...cases];
-  const worker = async () => {
-    for (let one = waiting.shift(); one; one = waiting.shift()) {
-      const target = targets.shift();
-      const said = target === undefined ? ["No target is left."] : await runCase(fleet, target, one);
-      if (said.length > 0) failures[one.name] = said;
-      else if (target !== undefined && !one.prepare) targets.push(target);
-    }
+  const run = async (one: Case) => {
+    const target = targets.shift();
+    const said = target === undefined ? ["No target is left."] : await runCase(fleet, target, one);
+    if (said.length > 0) failures[one.name] = said;
+    else if (target !== undefined && !one.prepare) targets.push(target);
   };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  await Promise.all(cases.map((one) => slots.hold(() => run(one))));
   return failures;
 }
 

@@ -38,7 +38,7 @@ export interface Scenario {
 /** `steady`: deadlines that no death of a server comes near. `hasty`: those that an agent's or machine's death must meet. */
 export type Pace = "steady" | "hasty";
 const LIMITS = {
-  steady: { boot: "60s", bootAttempts: 2, work: "3m", lease: "3m", home: "60s" },
+  steady: { boot: "60s", bootAttempts: 3, work: "3m", lease: "3m", home: "60s" },
   hasty: { boot: "12s", bootAttempts: 2, work: "30s", lease: "10s", home: "30s" },
 } as const;
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { messageOf } from "../../src/domain/errors.js";
 import { CENTRAL_QUEUE, sessionWorkflowId } from "../../src/domain/ids.js";
 import type { Effect } from "../../workers/effects.js";
-import { type Case, Fleet, names, runCases } from "./fleet.js";
+import { type Case, Fleet, names, runCases, Slots } from "./fleet.js";
 import type { Expected } from "./judge.js";
 
 /** Snapshots outlive sessions: what is home is never learnt from a target that is armed, or away. */
@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(() => fleet?.stop());
 
 const run = async (cases: Case[]) => {
-  expect(await runCases(fleet, machines.splice(0, cases.length), cases, AT_ONCE)).toEqual({});
+  expect(await runCases(fleet, machines.splice(0, cases.length), cases, new Slots(AT_ONCE))).toEqual({});
 };
 const workflow = (target: string, runId?: string) =>
   fleet.temporal.workflow.getHandle(sessionWorkflowId(target), runId);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ApplicationFailure } from "@temporalio/common";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { sessionWorkflowId } from "../../src/domain/ids.js";
-import { type Case, Fleet, names, type OnEffect, runCases } from "./fleet.js";
+import { type Case, Fleet, names, type OnEffect, runCases, Slots } from "./fleet.js";
 
 /** Each step of the way home fails until a person is called, and succeeds when that person says so. */
 
@@ -76,7 +76,7 @@ it(
         };
       }),
     );
-    expect(await runCases(fleet, machines, cases, AT_ONCE)).toEqual({});
+    expect(await runCases(fleet, machines, cases, new Slots(AT_ONCE))).toEqual({});
   },
   6 * MINUTES,
 );
@@ -102,7 +102,7 @@ it(
         expected: { outcome: "succeeded" },
       };
     });
-    expect(await runCases(fleet, machines, cases, AT_ONCE)).toEqual({});
+    expect(await runCases(fleet, machines, cases, new Slots(AT_ONCE))).toEqual({});
   },
   3 * MINUTES,
 );

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { isStrange, spendOverride } from "../support/stranger.js";
-import { type Case, Fleet, names, runCases } from "./fleet.js";
+import { type Case, Fleet, names, runCases, Slots } from "./fleet.js";
 
 /**
  * Where the override is armed, and the boot that it was armed for has not begun. A system that is reset while it is asked to go does not
@@ -41,6 +41,6 @@ it("a one-time override that a stranger's resets have spent: the session arms on
       expected: { strange: isStrange, ...(moment.outcome ? { outcome: moment.outcome } : {}) },
     };
   });
-  expect(await runCases(fleet, targets, cases, cases.length)).toEqual({});
+  expect(await runCases(fleet, targets, cases, new Slots(cases.length))).toEqual({});
   expect([...spent].sort(), "else there was no stranger").toEqual(Object.keys(MOMENTS).sort());
 }, 300_000);

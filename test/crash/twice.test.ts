@@ -1,9 +1,9 @@
 import { ApplicationFailure } from "@temporalio/common";
 import { errors } from "undici";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { centralActivities } from "../../activities/central.js";
 import { siteActivities } from "../../activities/site.js";
-import { type Case, Fleet, names, type OnEffect, runCases } from "./fleet.js";
+import { type Case, Fleet, names, type OnEffect, runCases, Slots } from "./fleet.js";
 import { bmcWritesInCode } from "./points.js";
 import { campaignOver, Listener, type Passed, STORIES, scene, startCampaign, type Write } from "./stories.js";
 
@@ -22,6 +22,8 @@ const AT_ONCE = 12;
 /** Twice as many as are away at once, so that each rests at home, and those that a story changes for good. */
 const MACHINES = 2 * AT_ONCE + 36;
 const MINUTES = 60_000;
+/** All of them share the slots: each may have to wait for the cases of the others. */
+const TOGETHER = { timeout: 20 * MINUTES };
 
 /** How often each point was passed in a story, and what was written to the BMC. */
 const passed: Record<string, Passed> = {};
@@ -42,7 +44,8 @@ beforeAll(async () => {
 }, 6 * MINUTES);
 afterAll(() => fleet?.stop());
 
-const run = (cases: Case[]) => runCases(fleet, machines, cases, AT_ONCE);
+const slots = new Slots(AT_ONCE);
+const run = (cases: Case[]) => runCases(fleet, machines, cases, slots);
 
 /** Each occurrence of an activity, in the first story that passes it. */
 function occurrences(): { story: string; activity: string; nth: number }[] {
@@ -82,8 +85,41 @@ it("the sessions here reach every activity", () => {
   expect([...SITE, ...CENTRAL].filter((name) => !reached.has(name))).toEqual([]);
 });
 
-it(
+/** How each place in the code that writes to a BMC is met here, or why it is not. */
+const MET: Record<string, RegExp | string> = {
+  "library.ts customFetch": /(POST|DELETE) Sessions|ComputerSystem\.Reset (On|ForceOff|GracefulShutdown)/,
+  "media.ts post": /VirtualMedia\.(Insert|Eject)Media/,
+  "media.ts patch": "a slot without actions, which no machine of the lab has: test/control/boot.test.ts",
+  "patch.ts send": /PATCH (Systems|Settings)/,
+  "reset.ts send": "a reset that goes by another name: test/control/redfish.test.ts",
+};
+/** No activity asks for it. */
+const UNASKED = ["ForceRestart"];
+
+it("a write to a BMC of each kind that the code has is among them", () => {
+  const { methods, actions, resets, places } = bmcWritesInCode();
+  const kinds = [...new Set(writes().map(({ kind }) => kind))];
+  const met = (pattern: RegExp) => kinds.some((kind) => pattern.test(kind));
+  expect(methods.filter((method) => !met(new RegExp(`^${method}: `)))).toEqual([]);
+  expect(actions.filter((action) => !met(new RegExp(`: POST ${action}( |$)`)))).toEqual([]);
+  expect(resets.filter((reset) => !met(new RegExp(` ${reset}$`)))).toEqual(UNASKED);
+  // A new place that writes: give it a story (stories.ts), and say here how it is met.
+  expect(places.toSorted()).toEqual(Object.keys(MET).toSorted());
+  const unmet = Object.entries(MET).filter(([, how]) => typeof how !== "string" && !met(how));
+  expect(unmet).toEqual([]);
+  expect(kinds).toEqual(
+    expect.arrayContaining([
+      "a reading: POST Sessions",
+      "control.close: DELETE Sessions",
+      "control.arm: PATCH Systems",
+      "control.restoreBootOrder: PATCH Systems BootOrder",
+    ]),
+  );
+});
+
+it.concurrent(
   "each activity survives being run again after it was done and its completion was lost",
+  TOGETHER,
   async () => {
     const cases = occurrences().map(({ story, activity, nth }) =>
       scene(
@@ -95,27 +131,23 @@ it(
     );
     expect(await run(cases)).toEqual({});
   },
-  6 * MINUTES,
 );
 
-it(
-  "each activity may fail before it does anything, and is tried again",
-  async () => {
-    const cases = occurrences().map(({ story, activity, nth }) =>
-      scene(
-        fleet,
-        story,
-        `${activity} ${nth} fails`,
-        failing(`activity.${activity}`, "before", nth, () => failure(false), 2),
-      ),
-    );
-    expect(await run(cases)).toEqual({});
-  },
-  6 * MINUTES,
-);
+it.concurrent("each activity may fail before it does anything, and is tried again", TOGETHER, async () => {
+  const cases = occurrences().map(({ story, activity, nth }) =>
+    scene(
+      fleet,
+      story,
+      `${activity} ${nth} fails`,
+      failing(`activity.${activity}`, "before", nth, () => failure(false), 2),
+    ),
+  );
+  expect(await run(cases)).toEqual({});
+});
 
-it.each(["before", "after"] as const)(
+it.concurrent.each(["before", "after"] as const)(
   "where an activity is refused %s its effect, the target comes home",
+  TOGETHER,
   async (when) => {
     const cases = occurrences()
       // A site that will not hear of the end is told again: stranded.test.ts looks at that.
@@ -130,11 +162,11 @@ it.each(["before", "after"] as const)(
       );
     expect(await run(cases)).toEqual({});
   },
-  6 * MINUTES,
 );
 
-it(
+it.concurrent(
   "a campaign that is refused says why, and has touched nothing and left no session behind",
+  TOGETHER,
   async () => {
     const cases = (["before", "after"] as const).map(
       (when): Case => ({
@@ -149,11 +181,11 @@ it(
     );
     expect(await run(cases)).toEqual({});
   },
-  2 * MINUTES,
 );
 
-it(
+it.concurrent(
   "a campaign that is refused the wait for a busy target says so of that target, and leaves it alone",
+  TOGETHER,
   async () => {
     const cases = (["before", "after"] as const).map(
       (when): Case => ({
@@ -173,57 +205,22 @@ it(
     );
     expect(await run(cases)).toEqual({});
   },
-  3 * MINUTES,
 );
 
-/** How each place in the code that writes to a BMC is met here, or why it is not. */
-const MET: Record<string, RegExp | string> = {
-  "library.ts customFetch": /(POST|DELETE) Sessions|ComputerSystem\.Reset (On|ForceOff|GracefulShutdown)/,
-  "media.ts post": /VirtualMedia\.(Insert|Eject)Media/,
-  "media.ts patch": "a slot without actions, which no machine of the lab has: test/control/boot.test.ts",
-  "patch.ts send": /PATCH (Systems|Settings)/,
-  "reset.ts send": "a reset that goes by another name: test/control/redfish.test.ts",
-};
-/** No activity asks for it. */
-const UNASKED = ["ForceRestart"];
-
-describe("a write to a BMC", () => {
-  it("of each kind that the code has is among them", () => {
-    const { methods, actions, resets, places } = bmcWritesInCode();
-    const kinds = [...new Set(writes().map(({ kind }) => kind))];
-    const met = (pattern: RegExp) => kinds.some((kind) => pattern.test(kind));
-    expect(methods.filter((method) => !met(new RegExp(`^${method}: `)))).toEqual([]);
-    expect(actions.filter((action) => !met(new RegExp(`: POST ${action}( |$)`)))).toEqual([]);
-    expect(resets.filter((reset) => !met(new RegExp(` ${reset}$`)))).toEqual(UNASKED);
-    // A new place that writes: give it a story (stories.ts), and say here how it is met.
-    expect(places.toSorted()).toEqual(Object.keys(MET).toSorted());
-    const unmet = Object.entries(MET).filter(([, how]) => typeof how !== "string" && !met(how));
-    expect(unmet).toEqual([]);
-    expect(kinds).toEqual(
-      expect.arrayContaining([
-        "a reading: POST Sessions",
-        "control.close: DELETE Sessions",
-        "control.arm: PATCH Systems",
-        "control.restoreBootOrder: PATCH Systems BootOrder",
-      ]),
+it.concurrent.each(["before", "after"] as const)(
+  "a write to a BMC whose answer is lost, or never comes, %s it is done costs nothing",
+  TOGETHER,
+  async (when) => {
+    const lost = {
+      "is reset": () => Object.assign(new Error("injected by a test"), { code: "ECONNRESET" }),
+      "times out": () => new errors.HeadersTimeoutError("injected by a test"),
+    };
+    const cases = writes().flatMap(({ story, point, nth, kind }) =>
+      Object.entries(lost).map(([how, thrown]) => ({
+        ...scene(fleet, story, `${story}: ${kind} (${nth}) ${how} ${when}`, failing(point, when, nth, thrown)),
+        expected: { outcome: STORIES[story]?.outcome ?? null },
+      })),
     );
-  });
-
-  it.each(["before", "after"] as const)(
-    "whose answer is lost, or never comes, %s it is done costs nothing",
-    async (when) => {
-      const lost = {
-        "is reset": () => Object.assign(new Error("injected by a test"), { code: "ECONNRESET" }),
-        "times out": () => new errors.HeadersTimeoutError("injected by a test"),
-      };
-      const cases = writes().flatMap(({ story, point, nth, kind }) =>
-        Object.entries(lost).map(([how, thrown]) => ({
-          ...scene(fleet, story, `${story}: ${kind} (${nth}) ${how} ${when}`, failing(point, when, nth, thrown)),
-          expected: { outcome: STORIES[story]?.outcome ?? null },
-        })),
-      );
-      expect(await run(cases)).toEqual({});
-    },
-    8 * MINUTES,
-  );
-});
+    expect(await run(cases)).toEqual({});
+  },
+);

@@ -168,8 +168,8 @@ export class Slots {
 }
 
 /**
- * Runs the cases, as many at once as there are slots, each on one of the targets; what was not as it should be, by the case's name. A target
- * that is home as it was is given back and serves another case later; the others are gone from `targets`.
+ * Runs the cases, as many at once as there are slots, each on one of the targets; what was not as it should be, by the case's
+ * name. A target that is home as it was is given back and serves another case later; the others are gone from `targets`.
  */
 export async function runCases(
   fleet: Fleet,

@@ -45,19 +45,23 @@ const LIMITS = {
 /** Held calls are activities of 20 s and more. */
 const PATIENCE = { patienceMs: 240_000, heldMs: 20_000 };
 
-const echo = (name: string, seconds = 0) => ({ name, script: `sleep ${seconds}; echo '{"ok": true}'`, timeout: "2m" });
+const echo = (name: string, seconds = 0) => ({
+  name,
+  script: `sleep ${seconds}; echo '{"ok": true}'`,
+  timeout: `${seconds + 60}s`,
+});
 /**
  * How long a session works that somebody acts on meanwhile: the answer to its start may be held at a post, even that of another
  * target's session, and the server that is then asked how the session stands may have to start again first.
  */
 const ACTED_ON_S = 100;
+/** Tells a target's task that its machine has been reset. */
+const resetFile = (folder: string, target: string): string => join(folder, `${target}.reset`);
 /** The first time it waits for the machine's reset, the second time it has seen it. */
 const untilReset = (name: string, folder: string) => ({
-  ...echo(name),
-  script: `for i in $(seq ${ACTED_ON_S}); do [ -e "${folder}/$PITSTOP_TARGET${RESET}" ] && break; sleep 1; done; echo '{"ok": true}'`,
+  ...echo(name, ACTED_ON_S),
+  script: `for i in $(seq ${ACTED_ON_S}); do [ -e "${resetFile(folder, "$PITSTOP_TARGET")}" ] && break; sleep 1; done; echo '{"ok": true}'`,
 });
-const RESET = ".reset";
-const resetFile = (world: World, target: string): string => join(world.dir, `${target}${RESET}`);
 
 const actions = (folder: string) => [
   { name: "active", image: "noise", mode: "active", tasks: [echo("first", 1), echo("second")] },
@@ -123,11 +127,11 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     ...plain("resume", "bios", 2),
     async drive(world, target, pace) {
-      rmSync(resetFile(world, target), { force: true });
+      rmSync(resetFile(world.dir, target), { force: true });
       await begin(world, target, { action: `resuming-${pace}` });
       await whileWorking(world, target, async () => {
         await world.cutMachine(target, "reset");
-        writeFileSync(resetFile(world, target), "");
+        writeFileSync(resetFile(world.dir, target), "");
       });
     },
   },

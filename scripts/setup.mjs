@@ -50,6 +50,8 @@ export const OS_PACKAGES = {
     ["openssh-client", "ssh"],
     ["postgresql", "/usr/lib/postgresql/*/bin/postgres"],
     ["python3-venv", "/usr/lib/python3*/ensurepip"],
+    ["strace", "strace"],
+    ["procps", "pgrep"],
   ],
 };
 

@@ -5,6 +5,7 @@ import type { Catalogue } from "../src/catalogue/catalogue.js";
 import { takeLock } from "../src/catalogue/lock.js";
 import { openCatalogue } from "../src/catalogue/sql-catalogue.js";
 import { type Config, dataFolder, ROLES, type Role } from "../src/config.js";
+import { secureDataFolder } from "../src/data-folder.js";
 import { messageOf } from "../src/domain/errors.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import { openFileStore } from "../src/stores/file-store.js";
@@ -65,10 +66,18 @@ export async function startRoles(config: Config, say: (line: string) => void): P
       await step().catch((error: unknown) => log.warn({ error: messageOf(error) }, "a part did not close"));
   };
   try {
-    dataFolder(config);
+    await ownDataFolder(config, log);
     refuseUnfitRoles(config, configuredAddress() !== null);
-    // The catalogue first: its lock refuses a second server on the same folder before anything else is touched.
-    const catalogue = has("api") || has("sessions") ? await readyCatalogue(config, say, undo) : null;
+    // The locks first: they refuse a second server on the same folder before anything else is touched.
+    const lock = (part: string, what: string) => {
+      const unlock = takeLock(join(dataFolder(config, part), "lock"), what, "another PITSTOP_DATA");
+      undo.push(async () => unlock());
+    };
+    // Two sites on one folder would overwrite each other's journal.
+    if (has("site")) lock("site", "The site's journal");
+    // Each of two processes would stop the dev server that both use.
+    if (has("sessions") && !configuredAddress()) lock("temporal", "The Temporal server of this folder");
+    const catalogue = has("api") || has("sessions") ? await readyCatalogue(config, say, log, undo) : null;
     const { temporal, where, uiUrl } = await readyTemporal(config, say, log, undo);
 
     const objects = watched("objects", openFileStore(dataFolder(config, "objects")));
@@ -84,9 +93,6 @@ export async function startRoles(config: Config, say: (line: string) => void): P
       await checkOpenSessions({ config, temporal, version, warn });
     }
     if (has("site")) {
-      // Two sites on one folder would overwrite each other's journal.
-      const unlock = takeLock(join(dataFolder(config, "site"), "lock"), "The site's journal", "another PITSTOP_DATA");
-      undo.push(async () => unlock());
       const link = watched(
         "link",
         temporalLink(temporal.client, (entry, event) => watch.progressed(entry, event)),
@@ -119,14 +125,29 @@ export async function startRoles(config: Config, say: (line: string) => void): P
   }
 }
 
+/** PITSTOP_DATA, and all below it, belongs to this process's user alone from here on. */
+async function ownDataFolder(config: Config, log: Logger): Promise<void> {
+  const tightened = await secureDataFolder(config.PITSTOP_DATA);
+  const [first] = tightened;
+  if (first) log.warn({ first, entries: tightened.length }, "took the rights of other users to PITSTOP_DATA away");
+}
+
 type Undo = (() => Promise<unknown>)[];
 
 /** The catalogue; with the role `api`, with what every operations server has in it. */
-async function readyCatalogue(config: Config, say: (line: string) => void, undo: Undo): Promise<Catalogue> {
-  const catalogue = watched(
-    "catalogue",
-    await openCatalogue({ data: config.PITSTOP_DATA, databaseUrl: config.DATABASE_URL }),
-  );
+async function readyCatalogue(
+  config: Config,
+  say: (line: string) => void,
+  log: Logger,
+  undo: Undo,
+): Promise<Catalogue> {
+  const opened = await openCatalogue({
+    data: config.PITSTOP_DATA,
+    databaseUrl: config.DATABASE_URL,
+    log: (message, facts) => log.warn(facts, message),
+    say,
+  });
+  const catalogue = watched("catalogue", opened);
   undo.push(() => catalogue.close());
   // Sessions alone may be an old build that is kept for its own: what is built in is for the new one to say.
   if (!config.PITSTOP_ROLES.includes("api")) return catalogue;

@@ -1,12 +1,17 @@
-import { defineConfig } from "vitest/config";
+import { availableParallelism } from "node:os";
+import { configDefaults, defineConfig } from "vitest/config";
+import { MAX_WORKERS } from "./test/support/ports.js";
 
-export default defineConfig({
+/** `vitest --mode deep` runs everything; otherwise the fast tier, which leaves out whole files and takes smaller numbers. */
+export default defineConfig(({ mode }) => ({
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: [...configDefaults.exclude, ...(mode === "deep" ? [] : ["test/**/*.deep.test.ts"])],
+    provide: { tier: mode === "deep" ? "deep" : "fast", seed: Number(process.env.PITSTOP_SEED ?? 1) },
     testTimeout: 30_000,
     hookTimeout: 120_000,
     globalSetup: ["test/support/database-setup.ts"],
     pool: "forks",
-    maxWorkers: 2,
+    maxWorkers: Math.min(Math.max(2, availableParallelism()), MAX_WORKERS),
   },
-});
+}));

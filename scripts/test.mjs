@@ -1,12 +1,77 @@
-// npm test: lint, types, and every suite, on a fresh clone too. Names each test that was skipped, which in CI only those may be
-// that verdict.mjs names. Ends with one line: N passed, N failed[, N skipped].
+// npm test, npm run test:deep: lint, types, and the suites of a tier, on a fresh clone too. Names each test that was skipped,
+// which in CI none may be. Ends with one line: N passed, N failed[, N skipped].
 import { spawnSync } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { checkNode, ensureDependencies, ensureOsPackages, root } from "./setup.mjs";
-import { verdict } from "./verdict.mjs";
+import { filesOf, listed } from "./tiers.mjs";
+import { slowest, verdict } from "./verdict.mjs";
 
+const USAGE = `npm test [-- [OPTIONS] [FOLDER...]]             the fast tier
+npm run test:deep [-- [OPTIONS] [FOLDER...]]    everything
+
+  FOLDER         only test files with this in their path, for example test/control
+  -t PATTERN     only tests whose names match
+  --list         prints which files each tier runs, and ends
+  --shard I/N    the I-th of N parts of the deep tier, which together are the whole
+  --seed S       the deep tier's seed, which it prints first        (default: drawn)
+`;
+const SLOWEST = 20;
+
+/** Ends here when the arguments are wrong, or help or the list is all that is wanted. */
+function read() {
+  const options = {
+    deep: { type: "boolean", default: false },
+    list: { type: "boolean" },
+    shard: { type: "string" },
+    seed: { type: "string" },
+    testNamePattern: { type: "string", short: "t" },
+    help: { type: "boolean", short: "h" },
+  };
+  let given;
+  try {
+    given = parseArgs({ options, allowPositionals: true });
+  } catch (error) {
+    refuse(error.message);
+  }
+  const { values, positionals: filters } = given;
+  const tier = values.deep ? "deep" : "fast";
+  if (values.help) finish(USAGE);
+  for (const name of ["shard", "seed"])
+    if (values[name] !== undefined && tier === "fast") refuse(`--${name} is for npm run test:deep.`);
+  if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed))
+    refuse(`--seed ${values.seed} is not a whole number.`);
+  const [, part, parts] = /^(\d{1,3})\/(\d{1,3})$/.exec(values.shard ?? "1/1") ?? [];
+  if (!(part >= 1 && Number(part) <= Number(parts))) refuse(`--shard ${values.shard} is not I/N with I from 1 to N.`);
+  for (const filter of filters) {
+    if (filesOf(root, tier, [filter]).length > 0) continue;
+    const other = filesOf(root, "deep", [filter]).length > 0 ? "; npm run test:deep has" : "";
+    refuse(`No test file of the ${tier} tier has ${filter} in its path${other}.`);
+  }
+  if (values.list) finish(`${listed(root, filters).join("\n")}\n`);
+  return { ...values, tier, filters, isFirstPart: part === "1" };
+}
+
+function refuse(why) {
+  process.stderr.write(`${why}\n\n${USAGE}`);
+  process.exit(2);
+}
+
+function finish(text) {
+  process.stdout.write(text);
+  process.exit(0);
+}
+
+const given = read();
+if (given.tier === "deep") {
+  process.env.PITSTOP_SEED = given.seed ?? process.env.PITSTOP_SEED ?? String(randomInt(1, 1_000_000));
+  console.log(
+    `seed ${process.env.PITSTOP_SEED}; npm run test:deep -- --seed ${process.env.PITSTOP_SEED} takes it again`,
+  );
+}
 checkNode();
 ensureDependencies();
 const groups = ["lab", "image", "media", "agent", "test"];
@@ -30,24 +95,24 @@ const check = (name, ok) => {
   if (ok) passed++;
   else failed++;
 };
-const filters = process.argv.slice(2);
-if (filters.length === 0) {
+if (given.filters.length === 0 && given.isFirstPart) {
   check("lint (biome)", node(bin("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."));
   check("types (tsc)", node(bin("typescript/bin/tsc"), "--noEmit", "-p", "tsconfig.test.json"));
 }
-const report = join(mkdtempSync(join(tmpdir(), "pitstop-test-")), "report.json");
+const file = join(mkdtempSync(join(tmpdir(), "pitstop-test-")), "report.json");
+process.env.PITSTOP_TEST_REPORT = file;
 const clean = node(
-  bin("vitest/vitest.mjs"),
-  "run",
-  "--reporter=default",
-  "--reporter=json",
-  `--outputFile.json=${report}`,
-  ...filters,
+  ...[bin("vitest/vitest.mjs"), "run", "--mode", given.tier],
+  ...["--reporter=default", "--reporter=./scripts/reporter.mjs"],
+  ...(given.shard ? [`--shard=${given.shard}`, "--passWithNoTests"] : []),
+  ...(given.testNamePattern ? [`--testNamePattern=${given.testNamePattern}`] : []),
+  ...given.filters,
 );
-if (existsSync(report)) {
-  const byName = filters.some((filter) => /^(-t|--testNamePattern)/.test(filter));
-  const found = verdict(JSON.parse(readFileSync(report, "utf8")), { ci: Boolean(process.env.CI), byName, clean });
-  for (const line of found.lines) console.log(line);
+if (existsSync(file)) {
+  const report = JSON.parse(readFileSync(file, "utf8"));
+  const byName = given.testNamePattern !== undefined;
+  const found = verdict(report, { ci: Boolean(process.env.CI), byName, clean });
+  for (const line of [...slowest(report, SLOWEST), "", ...found.lines]) console.log(line);
   passed += found.passed;
   failed += found.failed;
   skipped += found.skipped;

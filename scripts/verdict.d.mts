@@ -1,17 +1,17 @@
 export interface Report {
-  numPassedTests: number;
-  testResults: {
+  modules: {
     name: string;
-    status: string;
-    message: string;
-    assertionResults: { fullName: string; status: string }[];
+    failed: boolean;
+    errors: string[];
+    seconds: number;
+    setUpSeconds: number;
+    tests: { name: string; state: string; note?: string }[];
   }[];
 }
-export interface Verdict {
-  passed: number;
-  failed: number;
-  skipped: number;
-  lines: string[];
-}
-export const MAY_BE_SKIPPED: Record<string, string>;
-export function verdict(report: Report, how: { ci: boolean; byName: boolean; clean: boolean }): Verdict;
+
+export function verdict(
+  report: Report,
+  how: { ci: boolean; byName: boolean; clean: boolean },
+): { passed: number; failed: number; skipped: number; lines: string[] };
+
+export function slowest(report: Report, count: number): string[];

@@ -1,39 +1,42 @@
-// What a run of the tests comes to, by the report that the test runner leaves.
-
-/** Tests that may be skipped in CI, by their whole names, and why nothing that CI can install lets them run. */
-export const MAY_BE_SKIPPED = {
-  "redfish-service-validator finds no failure":
-    "DMTF's schema files are to be had from redfish.dmtf.org only; PITSTOP_REDFISH_SCHEMAS names a folder that has them",
-};
+// What a run of the tests comes to, by the report that reporter.mjs leaves.
 
 /**
  * Counts, and a line for each thing that somebody should see beside them. `byName`: tests were asked for by their names,
  * so that all others are skipped without a word. `clean`: the runner itself ended well.
  */
-export function verdict(report, { ci, byName, clean }) {
+export function verdict({ modules }, { ci, byName, clean }) {
   const lines = [];
-  let failed = 0;
+  const counts = { passed: 0, failed: 0, skipped: 0 };
   const fail = (line) => {
-    failed++;
+    counts.failed++;
     lines.push(`FAILED: ${line}`);
   };
-  let skipped = 0;
-  for (const { name: file, status, message, assertionResults } of report.testResults) {
-    const failedHere = assertionResults.filter((test) => test.status === "failed").length;
-    failed += failedHere;
+  for (const { name: file, failed, errors, tests } of modules) {
     // It did not even load, or what comes before or after its tests failed: its tests then count as skipped, or passed.
-    const broken = status === "failed" && failedHere === 0;
-    if (broken) fail(`${file}, beside its tests${message ? `: ${message.split("\n")[0]}` : ""}`);
-    for (const { fullName, status } of assertionResults) {
-      if (status === "passed" || status === "failed") continue;
-      skipped++;
-      const reason = MAY_BE_SKIPPED[fullName];
+    const broken = failed && tests.every(({ state }) => state !== "failed");
+    if (broken) fail(`${file}, beside its tests${errors[0] ? `: ${errors[0].split("\n")[0]}` : ""}`);
+    for (const { name, state, note } of tests) {
+      if (state === "passed" || state === "failed") {
+        counts[state]++;
+        continue;
+      }
+      counts.skipped++;
       if (byName) continue;
-      if (reason) lines.push(`skipped: ${fullName} (${reason})`);
-      else if (ci && !broken) fail(`${fullName}: skipped, which CI may not`);
-      else lines.push(`skipped: ${fullName}`);
+      const told = note ? `${name} (${note})` : name;
+      if (ci && !broken) fail(`${told}: skipped, which CI may not`);
+      else lines.push(`skipped: ${told}`);
     }
   }
-  if (!clean && failed === 0) fail("the test runner, beside all tests; what it said is above");
-  return { passed: report.numPassedTests, failed, skipped, lines };
+  if (!clean && counts.failed === 0) fail("the test runner, beside all tests; what it said is above");
+  return { ...counts, lines };
+}
+
+/** The slowest files as a table: the seconds of each, and how many of them no test was running in. */
+export function slowest({ modules }, count) {
+  const worst = modules.toSorted((a, b) => b.seconds - a.seconds).slice(0, count);
+  const row = (seconds, setUp, name) => `${seconds.padStart(9)}${setUp.padStart(9)}  ${name}`;
+  return [
+    row("seconds", "set-up", `the ${worst.length} slowest of ${modules.length} files`),
+    ...worst.map(({ seconds, setUpSeconds, name }) => row(seconds.toFixed(1), setUpSeconds.toFixed(1), name)),
+  ];
 }

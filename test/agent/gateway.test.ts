@@ -2,6 +2,7 @@ import { renameSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import "../support/seeded.js";
 import { BOOT_ID, MAC, OTHER_BOOT_ID, planOf, sha256, sites, taskOf, UUID } from "../boot/help.js";
 
 const newSite = sites();

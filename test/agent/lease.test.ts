@@ -1,5 +1,5 @@
 import pino from "pino";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Leases } from "../../src/agent/lease.js";
 import type { SiteEntry } from "../../src/boot/site.js";
 import { OTHER_BOOT_ID, planOf, sites, taskOf } from "../boot/help.js";
@@ -9,7 +9,7 @@ const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const lease = async (site: Awaited<ReturnType<typeof newSite>>, token: string) =>
   Number((await site.agent("GET", "/agent/v1/next?wait=0", { token })).json.leaseSeconds);
 
-describe("the lease", () => {
+describe.concurrent("the lease", () => {
   it("is extended while the session is confirmed alive", async () => {
     const site = await newSite();
     const token = await site.token(planOf({ leaseMs: 3_000 }));
@@ -80,7 +80,7 @@ describe("the lease", () => {
   });
 });
 
-describe("an agent that is silent", () => {
+describe.concurrent("an agent that is silent", () => {
   it("for the whole of its lease has gone home, or hangs: the session hears of it; one that comes now and then has not", async () => {
     const plan = planOf({ leaseMs: 600 });
     const boot = { bootId: "b", revoked: false };
@@ -98,27 +98,28 @@ describe("an agent that is silent", () => {
       await later(100);
     }
     expect(told).toEqual([]);
-    await expect.poll(() => told.length, { timeout: 10_000 }).toBeGreaterThan(0);
+    await vi.waitFor(() => expect(told.length).toBeGreaterThan(0), { timeout: 10_000 });
     leases.close();
     expect(told[0]).toMatch(/^its agent was not heard for \d+ s, the whole of its lease$/);
   });
 });
 
-describe("a lease that ran out", () => {
+describe.concurrent("a lease that ran out", () => {
   it("is not given again: its image has gone home, and the session hears of it", async () => {
     const site = await newSite();
     const token = await site.token(planOf({ leaseMs: 1_500 }));
     site.link.alive = "unknown";
     await later(1_600);
     site.link.alive = true;
-    await expect
-      .poll(() => site.link.reboots, { timeout: 3_000 })
-      .toMatchObject([{ how: "its lease ran out before the session could be asked" }]);
+    await vi.waitFor(
+      () => expect(site.link.reboots).toMatchObject([{ how: "its lease ran out before the session could be asked" }]),
+      { timeout: 10_000 },
+    );
     expect((await site.agent("GET", "/agent/v1/next?wait=0", { token })).status).toBe(410);
   });
 });
 
-describe("a message to the session", () => {
+describe.concurrent("a message to the session", () => {
   it("that its target rebooted comes before the end of what waits for the agent", async () => {
     const site = await newSite();
     await site.token();
@@ -147,7 +148,7 @@ describe("a message to the session", () => {
     expect(performance.now() - startedAt).toBeLessThan(3_500);
     expect(site.link.hellos).toEqual([]);
     site.link.fail = "never";
-    await expect.poll(() => site.link.hellos.length, { timeout: 8_000 }).toBe(1);
+    await vi.waitFor(() => expect(site.link.hellos.length).toBe(1), { timeout: 10_000 });
     expect(site.site.entry("r1-n07")?.ledger.outbox).toEqual([]);
   });
 
@@ -159,7 +160,7 @@ describe("a message to the session", () => {
     await site.stop();
     site.link.fail = "never";
     await site.start();
-    await expect.poll(() => site.link.dones.length, { timeout: 5_000 }).toBe(1);
+    await vi.waitFor(() => expect(site.link.dones.length).toBe(1), { timeout: 10_000 });
     expect(site.link.hellos).toHaveLength(1);
     expect(site.link.dones[0]?.request).toMatchObject({ outcome: "failed", reason: "gave up" });
   });
@@ -176,7 +177,7 @@ describe("a message to the session", () => {
   });
 });
 
-describe("an offer", () => {
+describe.concurrent("an offer", () => {
   it("to a boot that rebooted ends at once", async () => {
     const site = await newSite();
     const plan = planOf();

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { request } from "undici";
 import { describe, expect, it } from "vitest";
+import "../support/seeded.js";
 import { parseRange } from "../../src/boot/served.js";
 import { INITRD, KERNEL, MAC, planOf, sha256, sites, UUID } from "./help.js";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { Agent, request } from "undici";
-import { afterEach } from "vitest";
+import { afterAll } from "vitest";
 import type { SessionLink, SiteEntry, SiteProgress } from "../../src/boot/site.js";
 import type { DoneRequest, HelloRequest } from "../../src/domain/agent.js";
 import { PitstopError } from "../../src/domain/errors.js";
@@ -209,7 +209,8 @@ function jsonOf(text: string): Record<string, unknown> {
 /** Sites of a test, gone after it. */
 export function sites(): (options?: ConstructorParameters<typeof TestSite>[0]) => Promise<TestSite> {
   const made: TestSite[] = [];
-  afterEach(async () => {
+  // Not after each test: others may run beside it.
+  afterAll(async () => {
     for (const site of made.splice(0)) await site.dispose();
   });
   return async (options) => {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import "../support/seeded.js";
 import { commandLine, homeScript, sessionScript, whoAreYouScript, word } from "../../src/boot/ipxe.js";
 
 describe("the writer of boot scripts", () => {

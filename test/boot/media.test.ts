@@ -4,6 +4,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import "../support/seeded.js";
 import { grubBootstrap, grubScript } from "../../src/boot/grub.js";
 import { isoFiles } from "../../src/boot/iso-files.js";
 import type { SessionPlan } from "../../src/domain/session.js";

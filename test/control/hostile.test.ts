@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../support/seeded.js";
 import type { TargetControl } from "../../src/control/control.js";
 import { parseJson } from "../../src/control/json.js";
 import { faultOf, faultOfThrown, messagesOf, retryAfterMs } from "../../src/control/redfish/faults.js";

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { perTier, seed } from "../support/tier.js";
 import { type Case, caseFor, type Judged, nextTry, type Points, parseCase, scenariosOf, seeded } from "./cases.js";
 import { discover, openWorld, runCases, SAMPLE_SIZES, WHOLE_SIZES } from "./matrix.js";
 import { effectsInCode, NOT_A_SESSIONS } from "./points.js";
@@ -14,9 +15,7 @@ const whole = process.env.PITSTOP_CRASH === "whole";
 const times = whole ? Number(process.env.PITSTOP_CRASH_TIMES ?? 1) : 1;
 const victims = (process.env.PITSTOP_CRASH_VICTIMS?.split(",") ?? VICTIMS) as Victim[];
 const only = process.env.PITSTOP_CRASH_CASE;
-/** A new one each day; what fails says how to run it again. */
-const seed = Number(process.env.PITSTOP_CRASH_SEED ?? Math.floor(Date.now() / 86_400_000));
-const SAMPLE = 14;
+const SAMPLE = perTier("cases of each victim", { fast: 4, deep: 14 });
 /** A session that is never at its post proves nothing: where fewer than half were hit, others are drawn, so often in all. */
 const DRAWS = 3;
 const HOURS_MS = 6 * 3_600_000;

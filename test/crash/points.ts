@@ -24,7 +24,7 @@ const DECLARED: Record<Room, [file: string, name: string][]> = {
 export const NOT_A_SESSIONS: Record<string, string> = {
   "catalogue.apply": "an operator's document",
   "catalogue.delete": "an operator's document",
-  "fates.bringHome": "the reconciler's, after a session was lost: test/e2e/lost-sessions.test.ts",
+  "fates.bringHome": "the reconciler's, after a session was lost: test/e2e/lost-sessions.deep.test.ts",
   "agent.resume": "the start of a process, which each death of a server brings about",
   "agent.close": "the end of a process",
   "agent.offer": "handed to the site's activities unwrapped: activity.offerTask stands around it",

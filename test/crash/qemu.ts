@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { seed } from "../support/tier.js";
 import { type Case, caseFor, type Judged, type Points, parseCase, seeded } from "./cases.js";
 import { EMULATED } from "./emulated.js";
 import { discover, EMULATED_SIZES, openWorld, runCases } from "./matrix.js";
@@ -12,7 +13,6 @@ import { VICTIMS, type Victim, type World } from "./world.js";
 const wanted = Number(process.env.PITSTOP_CRASH_QEMU ?? 20);
 const only = process.env.PITSTOP_CRASH_CASE;
 const victims = (process.env.PITSTOP_CRASH_VICTIMS?.split(",") ?? VICTIMS) as Victim[];
-const seed = Number(process.env.PITSTOP_CRASH_SEED ?? Math.floor(Date.now() / 86_400_000));
 const HOURS_MS = 3 * 3_600_000;
 
 let world: World;

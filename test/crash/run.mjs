@@ -32,11 +32,11 @@ const env = {
   ...(values.qemu ? { PITSTOP_CRASH_QEMU: values.qemu } : {}),
   ...(values.victim ? { PITSTOP_CRASH_VICTIMS: values.victim } : {}),
   ...(values.case ? { PITSTOP_CRASH_CASE: values.case } : {}),
-  ...(values.seed ? { PITSTOP_CRASH_SEED: values.seed } : {}),
+  ...(values.seed ? { PITSTOP_SEED: values.seed } : {}),
   ...(values.report ? { PITSTOP_CRASH_REPORT: resolve(values.report) } : {}),
 };
 const vitest = resolve(root, "node_modules/vitest/vitest.mjs");
 const emulated = values.qemu || values.case?.startsWith("qemu-");
-const which = emulated ? ["--config", "test/crash/qemu.config.ts"] : ["test/crash/matrix.test.ts"];
+const which = emulated ? ["--config", "test/crash/qemu.config.ts"] : ["--mode", "deep", "test/crash/matrix.test.ts"];
 const ran = spawnSync(process.execPath, [vitest, "run", ...which], { cwd: root, env, stdio: "inherit" });
 process.exit(ran.status ?? 1);

@@ -1,18 +1,14 @@
 import fc from "fast-check";
+import { perTier, seed } from "../support/tier.js";
 import { type Bounds, CASE, judge, TooMuch, watched, withoutGrowth } from "./bounds.js";
 
 /**
- * Every attack is replayable: fast-check prints seed and path of what failed, and `PITSTOP_FUZZ_SEED` (with
+ * Every attack is replayable: fast-check prints seed and path of what failed, and `PITSTOP_SEED` (with
  * `PITSTOP_FUZZ_PATH`, where a single case is meant) runs it again. `PITSTOP_FUZZ_RUNS` multiplies the number of cases.
  */
-const seed = process.env.PITSTOP_FUZZ_SEED;
 const path = process.env.PITSTOP_FUZZ_PATH;
 const times = Number(process.env.PITSTOP_FUZZ_RUNS ?? 1);
-
-const GIVEN: { seed?: number; path?: string } = {
-  ...(seed === undefined ? {} : { seed: Number(seed) }),
-  ...(path === undefined ? {} : { path }),
-};
+const most = perTier("cases of a property, at most", { fast: 50, deep: Number.POSITIVE_INFINITY });
 
 /** A smaller case of what failed is looked for no longer than this: a test has half a minute where it says nothing else. */
 const SHRINK_MS = 10_000;
@@ -24,15 +20,15 @@ export interface Attack extends Partial<Bounds> {
 }
 
 /**
- * `fc.assert` with the seed of the environment. A case fails by what it asserts, or by what it takes: processor, time,
+ * `fc.assert` with the seed of this run. A case fails by what it asserts, or by what it takes: processor, time,
  * and memory that all of them leave behind; nothing ends the cases early as if they had passed.
  */
 export async function bounded<T>(property: fc.IAsyncProperty<T> | fc.IProperty<T>, of: Attack): Promise<void> {
   const { numRuns, endOnFailure = false, ...bounds } = of;
   const settings = {
-    seed: Math.floor(Math.random() * 2 ** 31),
-    ...GIVEN,
-    numRuns: numRuns * times,
+    seed,
+    ...(path === undefined ? {} : { path }),
+    numRuns: Math.min(numRuns, most) * times,
     endOnFailure,
     includeErrorInReport: true,
     plugins: [limits({ ...CASE, ...bounds })],
@@ -44,7 +40,7 @@ export async function bounded<T>(property: fc.IAsyncProperty<T> | fc.IProperty<T
     const said = error instanceof Error ? error.message : String(error);
     const found = /seed: (-?\d+), path: "([^"]*)"/.exec(said);
     if (found === null) throw error;
-    const again = `PITSTOP_FUZZ_SEED=${found[1]} PITSTOP_FUZZ_PATH=${found[2]}`;
+    const again = `PITSTOP_SEED=${found[1]} PITSTOP_FUZZ_PATH=${found[2]}`;
     throw new Error(`${said}\n\nRun it again alone with ${again} before the same command.`, { cause: error });
   }
 }

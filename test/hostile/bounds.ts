@@ -115,7 +115,7 @@ setInterval(() => {
   const now = Atomics.load(beat, 0);
   if (now !== last || now === 0) [last, since] = [now, Date.now()];
   else if (Date.now() - since > stuckMs) {
-    require("node:fs").writeSync(2, "A case with PITSTOP_FUZZ_SEED=" + beat[1] + " has not ended after " + stuckMs + " ms; this process ends here.\\n");
+    require("node:fs").writeSync(2, "A case with PITSTOP_SEED=" + beat[1] + " has not ended after " + stuckMs + " ms; this process ends here.\\n");
     process.kill(process.pid, "SIGKILL");
   }
 }, 500);

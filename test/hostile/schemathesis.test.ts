@@ -3,6 +3,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Rig, startRig, TOKEN } from "../api/running.js";
 import { cacheFolder } from "../support/cache.js";
+import { perTier, seed } from "../support/tier.js";
 import { schemathesis } from "./schemathesis.js";
 
 /** An answer with a status, a type or a body that the description does not have is a lie to whoever is written after it. */
@@ -15,8 +16,7 @@ const CHECKS = [
   "ignored_auth",
   "negative_data_rejection",
 ];
-const SEED = process.env.PITSTOP_FUZZ_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
-const EXAMPLES = String(16 * Number(process.env.PITSTOP_FUZZ_RUNS ?? "1"));
+const EXAMPLES = perTier("examples of a request", { fast: 4, deep: 16 }) * Number(process.env.PITSTOP_FUZZ_RUNS ?? 1);
 
 let program: string;
 let rig: Rig;
@@ -29,8 +29,16 @@ const attack = (url: string) =>
   execa(
     program,
     [
-      ...["run", `${url}/openapi.json`, "--header", `Authorization: Bearer ${TOKEN}`, "--seed", SEED],
-      ...["--checks", CHECKS.join(","), "--phases", "fuzzing", "--max-examples", EXAMPLES, "--continue-on-failure"],
+      ...["run", `${url}/openapi.json`, "--header", `Authorization: Bearer ${TOKEN}`, "--seed", String(seed)],
+      ...[
+        "--checks",
+        CHECKS.join(","),
+        "--phases",
+        "fuzzing",
+        "--max-examples",
+        String(EXAMPLES),
+        "--continue-on-failure",
+      ],
       // A stream of events never ends; and how long a busy host takes is no finding.
       ...["--exclude-path", "/api/v1/events", "--suppress-health-check", "all", "--request-timeout", "60"],
       ...["--no-shrink", "--generation-database", "none", "--no-color"],
@@ -48,7 +56,7 @@ it("answers whatever its own description allows, and what it does not allow, as 
   timeout: 600_000,
 }, async () => {
   const { exitCode, all } = await attack(rig.api.url);
-  expect(exitCode, `run it again with PITSTOP_FUZZ_SEED=${SEED}\n${all}`).toBe(0);
+  expect(exitCode, `run it again with PITSTOP_SEED=${seed}\n${all}`).toBe(0);
   const tested = Number(/Tested: (\d+)/.exec(all)?.[1]);
   const generated = Number(/(\d+) generated/.exec(all)?.[1]);
   expect(tested, all).toBeGreaterThan(25);

@@ -61,7 +61,9 @@ test("redfish-service-validator finds no failure", { timeout: 180_000 }, async (
     { reject: false, all: true },
   );
   if (!existsSync(join(schemas, "ComputerSystem_v1.xml"))) {
-    return context.skip("DMTF's schemas cannot be downloaded here; name their folder in PITSTOP_REDFISH_SCHEMAS");
+    return context.skip(
+      "PITSTOP_REDFISH_SCHEMAS names no folder with DMTF's schema files, which cannot be downloaded here",
+    );
   }
   expect(run.all).not.toMatch(/FAIL -/);
   expect(run.exitCode, run.all).toBe(0);

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import "../support/seeded.js";
 import { cdPath, devicePathText, diskFilePath, pxePath, uriPath } from "../../src/lab/qemu/device-path.js";
 import { VariableStore } from "../../src/lab/qemu/variables.js";
 

@@ -1,30 +1,28 @@
 import { describe, expect, it } from "vitest";
+import { isDeep, perTier, seed } from "../support/tier.js";
 import { FAULTS } from "./model/faults.js";
 import { FOUND, KNOWN } from "./model/found.js";
 import { simulate, told } from "./runner.js";
 
-const SEEDS = 500;
+const SEEDS = perTier("seeds in virtual time", { fast: 200, deep: 500 });
 const MORE_SEEDS = 100;
 const MOST_SEEDS = 1_000;
+const play = (first: number, seeds: number) => simulate("--seed", String(first), "--seeds", String(seeds));
 
 describe("the product in virtual time", () => {
-  it(`keeps every promise in ${SEEDS} seeds, and meets everything that its adversary can do`, {
-    timeout: 900_000,
-  }, async () => {
+  it(`keeps every promise in ${SEEDS} seeds from ${seed} on`, { timeout: 900_000 }, async () => {
     const half = SEEDS / 2;
-    const reports = await Promise.all([
-      simulate("--seed", "1", "--seeds", String(half)),
-      simulate("--seed", String(half + 1), "--seeds", String(half)),
-    ]);
+    const reports = await Promise.all([play(seed, half), play(seed + half, half)]);
     const never = () => FAULTS.filter((fault) => !reports.some((one) => one.hits[fault]));
     // Which faults a seed has is its own choice: one that few seeds meet may need some more of them, after any change.
-    for (let next = SEEDS + 1; never().length > 0 && next <= MOST_SEEDS; next += MORE_SEEDS) {
-      reports.push(await simulate("--seed", String(next), "--seeds", String(MORE_SEEDS)));
+    for (let more = SEEDS; isDeep && never().length > 0 && more < MOST_SEEDS; more += MORE_SEEDS) {
+      reports.push(await play(seed + more, MORE_SEEDS));
     }
     const known = new Set(KNOWN.map((one) => one.seed));
     const broken = reports.flatMap((one) => one.broken).filter((one) => !known.has(one.seed));
     expect(told(broken)).toBe("");
-    expect(never()).toEqual([]);
+    // In too few seeds some faults are met by none.
+    if (isDeep) expect(never(), "faults that no seed met").toEqual([]);
     expect([...new Set(reports.flatMap((one) => one.phases))]).toHaveLength(12);
   });
 

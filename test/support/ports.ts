@@ -2,9 +2,12 @@ import { isFree } from "../../src/ports.js";
 
 /** Below the ports that servers and labs choose for themselves, and those of outgoing connections. */
 const FIRST = 10_000;
-const PORTS = 10_000;
-/** At least as many as suites run at once. */
-const LANES = 4;
+/** Ports of one lane: more than one file asks for. */
+const LANE = 500;
+/** Suites that run at once: each worker of Vitest has a lane, and programs outside Vitest share the first one. */
+export const MAX_WORKERS = 19;
+/** Processes begin apart: what an earlier one of the lane started may still hold its ports for a moment. */
+const STRIDE = 37;
 
 const given = new Set<number>();
 
@@ -13,14 +16,15 @@ const given = new Set<number>();
  * and the next start; so no two suites that run at once are given the same one, and no process gives one twice.
  */
 export async function freePort(): Promise<number> {
-  const lane = Number(process.env.VITEST_POOL_ID ?? 0) % LANES;
-  const first = FIRST + lane * (PORTS / LANES);
-  const start = Math.floor(Math.random() * (PORTS / LANES));
-  for (let tries = 0; tries < PORTS / LANES; tries++) {
-    const port = first + ((start + tries) % (PORTS / LANES));
+  const lane = Number(process.env.VITEST_POOL_ID ?? 0);
+  if (lane > MAX_WORKERS) throw new Error(`There are ports for ${MAX_WORKERS} workers, and this is worker ${lane}.`);
+  const first = FIRST + lane * LANE;
+  const start = process.pid * STRIDE;
+  for (let tries = 0; tries < LANE; tries++) {
+    const port = first + ((start + tries) % LANE);
     if (given.has(port)) continue;
     given.add(port);
     if (await isFree(port)) return port;
   }
-  throw new Error(`Of the ports of 127.0.0.1 from ${first} on, ${PORTS / LANES}, none is free.`);
+  throw new Error(`Of the ports of 127.0.0.1 from ${first} on, ${LANE}, none is free.`);
 }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Payload } from "@temporalio/common";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import "../support/seeded.js";
 import { isSealed, NO_KEYS, openAll, SealedPayloads } from "../../src/temporal/payload-codec.js";
 
 const [k1, k2] = [randomBytes(32), randomBytes(32)];

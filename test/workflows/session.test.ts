@@ -1,8 +1,9 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { Context } from "@temporalio/activity";
 import { WorkflowFailedError, WorkflowUpdateFailedError } from "@temporalio/client";
 import { ApplicationFailure } from "@temporalio/common";
 import { Worker } from "@temporalio/worker";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, aroundEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { CentralActivities } from "../../activities/contract.js";
 import { SessionRecord } from "../../src/domain/record.js";
 import type { SessionSummary } from "../../src/domain/session.js";
@@ -13,21 +14,25 @@ import { bootState, FakeWorld, result, task } from "./fakes.js";
 let temporal: TestTemporal;
 let workers: Worker[] = [];
 let running: Promise<void>[] = [];
-let world: FakeWorld;
-let count = 0;
+/** A test's own world, and the number by which its targets and workflows are called: most tests wait, so they run side by side. */
+const scenes: FakeWorld[] = [];
+const scene = new AsyncLocalStorage<number>();
 
 beforeAll(async () => {
   temporal = await startTestTemporal();
   const code = await workflowBundle();
-  const delegate = (of: () => object) =>
+  const delegate = (of: (own: FakeWorld) => object) =>
     new Proxy({} as Record<string, (input: unknown) => Promise<unknown>>, {
-      ownKeys: () => Object.keys(of()),
+      ownKeys: () => Object.keys(of(new FakeWorld())),
       getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-      get: (_, name) => (input: unknown) =>
-        (of() as Record<string, (i: unknown) => Promise<unknown>>)[String(name)]?.(input),
+      get: (_, name) => (input: unknown) => {
+        // The number in `maintenance/t7` or `campaign-7`.
+        const number = Number(/\d+/.exec(Context.current().info.workflowExecution?.workflowId ?? "")?.[0]);
+        return scene.run(number, () =>
+          (of(own()) as Record<string, (i: unknown) => Promise<unknown>>)[String(name)]?.(input),
+        );
+      },
     });
-  const world0 = new FakeWorld();
-  world = world0;
   const common = {
     connection: temporal.connections.native,
     namespace: "default",
@@ -38,9 +43,13 @@ beforeAll(async () => {
       ...common,
       taskQueue: "pitstop",
       workflowBundle: code,
-      activities: delegate(() => world.central()),
+      activities: delegate((world) => world.central()),
     }),
-    await Worker.create({ ...common, taskQueue: "pitstop-site-default", activities: delegate(() => world.site()) }),
+    await Worker.create({
+      ...common,
+      taskQueue: "pitstop-site-default",
+      activities: delegate((world) => world.site()),
+    }),
   ];
   running = workers.map((worker) => worker.run());
 }, 120_000);
@@ -51,19 +60,23 @@ afterAll(async () => {
   await temporal.stop();
 });
 
-beforeEach(() => {
-  world = new FakeWorld();
-  count += 1;
+aroundEach((run) => scene.run(scenes.push(new FakeWorld()) - 1, run));
+const number = () => scene.getStore() as number;
+const own = () => scenes[number()] as FakeWorld;
+/** The running test's own one, also in what an activity calls for it. */
+const world = new Proxy({} as FakeWorld, {
+  get: (_, name) => Reflect.get(own(), name),
+  set: (_, name, value) => Reflect.set(own(), name, value),
 });
 
 const client = () => temporal.connections.client.workflow;
 const say = (session: string, epoch: number, name: string, more: object = {}) =>
   client()
-    .getHandle(`maintenance/t${count}`)
+    .getHandle(`maintenance/t${number()}`)
     .signal(name, { session, epoch, bootId: `boot-${epoch}`, at: new Date().toISOString(), ...more });
 
 async function start(request: object = {}) {
-  const target = `t${count}`;
+  const target = `t${number()}`;
   return await client().start<typeof maintenanceSession>("maintenanceSession", {
     workflowId: `maintenance/${target}`,
     taskQueue: "pitstop",
@@ -76,8 +89,8 @@ const helloAtBoot = () => {
 };
 
 async function reach(phase: string) {
-  const handle = client().getHandle(`maintenance/t${count}`);
-  for (let i = 0; i < 200; i++) {
+  const handle = client().getHandle(`maintenance/t${number()}`);
+  for (let i = 0; i < 400; i++) {
     const status = await handle.query<{ phase: string }>("status");
     if (status.phase === phase) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -92,9 +105,12 @@ const untilCancelled = () => {
   return context.cancelled.finally(() => clearInterval(beat));
 };
 
+/** For hangs; `expect.poll` is not for tests that run side by side. */
+const WITHIN = { timeout: 20_000 };
+
 const shortWork = { gracefulMs: 1000, bootMs: 2000, bootAttempts: 1, workMs: 500, leaseMs: 5000, homeMs: 2000 };
 
-describe("a session's story", () => {
+describe.concurrent("a session's story", () => {
   it("goes away, works, comes home and says so", async () => {
     helloAtBoot();
     const summary = await (await start()).result();
@@ -163,7 +179,7 @@ describe("a session's story", () => {
     expect(world.calls).toEqual([]);
     expect(world.records).toMatchObject([
       {
-        ...{ session: handle.firstExecutionRunId, target: `t${count}`, action: "check", phase: "restored" },
+        ...{ session: handle.firstExecutionRunId, target: `t${number()}`, action: "check", phase: "restored" },
         ...{ outcome: "failed", ending: "restored", untouched: true, endedAt: expect.any(String) },
         failure: { code: "invalid", message: "The parameter is unknown." },
       },
@@ -174,7 +190,7 @@ describe("a session's story", () => {
     world.planRefusal = ApplicationFailure.nonRetryable("The parameter is unknown.", "invalid");
     const known: string[] = [];
     world.onRecord = async () => {
-      const { events } = await client().getHandle(`maintenance/t${count}`).fetchHistory();
+      const { events } = await client().getHandle(`maintenance/t${number()}`).fetchHistory();
       for (const { activityTaskScheduledEventAttributes: scheduled } of events ?? [])
         if (scheduled?.activityType?.name) known.push(scheduled.activityType.name);
     };
@@ -468,9 +484,8 @@ describe("a session's story", () => {
     };
     const handle = await start();
     await reach("stranded");
-    await expect
-      .poll(() => world.records.at(-1))
-      .toMatchObject({ ending: "stranded", stranded: { message: "nobody answered" } });
+    const announced = { ending: "stranded", stranded: { message: "nobody answered" } };
+    await vi.waitFor(() => expect(world.records.at(-1)).toMatchObject(announced), WITHIN);
     await expect(start()).rejects.toThrow(/already started/i);
     await expect(handle.executeUpdate("abort", { args: [{ by: "ada" }] })).rejects.toMatchObject({
       cause: { message: expect.stringContaining("on its way home") },
@@ -694,7 +709,7 @@ describe("a session's story", () => {
   });
 
   it("a lost session's target is brought home though its capture fails now, and without an approval", async () => {
-    const own = world.plan({ target: `t${count}`, session: "lost", workflowId: "x" });
+    const own = world.plan({ target: `t${number()}`, session: "lost", workflowId: "x" });
     const { snapshot } = await world.site().captureSnapshot({ plan: own });
     world.calls.length = 0;
     world.planOverrides = { adopted: snapshot, action: own.action && { ...own.action, approval: true } };
@@ -835,7 +850,7 @@ describe("a session's story", () => {
         return await close(input);
       };
       const handle = await start();
-      await expect.poll(() => world.records.at(-1)?.endedAt ?? null, { timeout: 10_000 }).not.toBe(null);
+      await vi.waitFor(() => expect(world.records.at(-1)?.endedAt ?? null).not.toBe(null), WITHIN);
       await expect(start()).rejects.toThrow(/already started/i);
       away = false;
       expect(await handle.result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
@@ -851,9 +866,9 @@ describe("a session's story", () => {
   });
 });
 
-describe("a start that would break a promise is refused", () => {
+describe.concurrent("a start that would break a promise is refused", () => {
   const refused = async (options: object) => {
-    const target = `t${count}`;
+    const target = `t${number()}`;
     const handle = await client().start("maintenanceSession", {
       workflowId: `maintenance/${target}`,
       taskQueue: "pitstop",
@@ -879,7 +894,7 @@ describe("a start that would break a promise is refused", () => {
   });
 });
 
-describe("a campaign", () => {
+describe.concurrent("a campaign", () => {
   it("a session that was terminated is told as stranded, not as home", async () => {
     world.override.offerTask = untilCancelled as never;
     world.onBoot = (plan, epoch) =>
@@ -887,19 +902,19 @@ describe("a campaign", () => {
         .getHandle(plan.workflowId)
         .signal("hello", { session: plan.session, epoch, bootId: "b", at: new Date().toISOString() });
     const campaign = await client().start("maintenanceCampaign", {
-      workflowId: `campaign-${count}`,
+      workflowId: `campaign-${number()}`,
       taskQueue: "pitstop",
-      args: [{ targets: [`t${count}`], action: "check" }],
+      args: [{ targets: [`t${number()}`], action: "check" }],
     });
-    await expect.poll(() => world.calls.includes("on 1"), { timeout: 10_000 }).toBe(true);
-    await client().getHandle(`maintenance/t${count}`).terminate("by a test");
+    await vi.waitFor(() => expect(world.calls).toContain("on 1"), WITHIN);
+    await client().getHandle(`maintenance/t${number()}`).terminate("by a test");
     expect(await campaign.result()).toMatchObject({
       ended: [{ ending: "stranded", untouched: false, stranded: { message: expect.stringContaining("restoreOnly") } }],
     });
   });
 
   it("a target that nobody lets go of is told as such, and keeps no other from its work", async () => {
-    const held = `t${count}`;
+    const held = `t${number()}`;
     world.planOverrides = { action: null, image: null, via: null };
     const verify = world.site().verifyHome;
     world.override.verifyHome = async (input) => {
@@ -912,14 +927,14 @@ describe("a campaign", () => {
     const holder = await start();
     await reach("stranded");
     const campaign = await client().start("maintenanceCampaign", {
-      workflowId: `campaign-${count}`,
+      workflowId: `campaign-${number()}`,
       taskQueue: "pitstop",
-      args: [{ targets: [held, `c${count}`], action: "check", onBusy: "wait", atOnce: 1 }],
+      args: [{ targets: [held, `c${number()}`], action: "check", onBusy: "wait", atOnce: 1 }],
     });
     const { ended } = (await campaign.result()) as { ended: SessionSummary[] };
     expect(ended).toMatchObject([
       { target: held, session: "", untouched: true, failure: { message: `${held} is still busy.` } },
-      { target: `c${count}`, ending: "restored", failure: null },
+      { target: `c${number()}`, ending: "restored", failure: null },
     ]);
     await holder.executeUpdate("releaseTarget", { args: [{ by: "test", reason: "end of the test" }] });
     await holder.result();
@@ -943,18 +958,18 @@ describe("a campaign", () => {
       bmcRequests: { total: 0, powerPolls: 0 },
     });
     const campaign = await client().start("maintenanceCampaign", {
-      workflowId: `campaign-${count}`,
+      workflowId: `campaign-${number()}`,
       taskQueue: "pitstop",
-      args: [{ targets: [`c${count}-a`, `c${count}-bad`], action: "check" }],
+      args: [{ targets: [`c${number()}-a`, `c${number()}-bad`], action: "check" }],
     });
-    for (const told of [[], [null], [{ target: `c${count}-a`, session: "another", ending: "stranded" }]])
+    for (const told of [[], [null], [{ target: `c${number()}-a`, session: "another", ending: "stranded" }]])
       await campaign.signal("announced", ...told);
     const summary = (await campaign.result()) as { ended: SessionSummary[] };
     expect(Object.fromEntries(summary.ended.map((s) => [s.target, s.ending]))).toEqual({
-      [`c${count}-a`]: "restored",
-      [`c${count}-bad`]: "stranded",
+      [`c${number()}-a`]: "restored",
+      [`c${number()}-bad`]: "stranded",
     });
-    const handle = client().getHandle(`maintenance/c${count}-bad`);
+    const handle = client().getHandle(`maintenance/c${number()}-bad`);
     await handle.executeUpdate("releaseTarget", { args: [{ by: "test", reason: "end of the test" }] });
     await handle.result();
   });

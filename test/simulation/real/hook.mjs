@@ -60,6 +60,8 @@ net.Socket.prototype.connect = function (...given) {
   keep({ socket: this });
   return connect.apply(this, given);
 };
+/** Its multiples, without their whole parts, lie nowhere close together. */
+const GOLDEN = 0.618;
 let lastCut = Number(before.findLast((line) => line.startsWith("cut "))?.split(" ")[1] ?? 0);
 
 function read() {
@@ -81,8 +83,13 @@ function read() {
   // With the error that a reset from the other end gives: a socket that closes without one was closed by its owner.
   const reset = () => Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET", syscall: "read" });
   let cut = 0;
+  // The share of them, evenly spread; from cut to cut it begins at another one.
+  let due = (orders.cut.id * GOLDEN) % 1;
   for (const socket of sockets) {
-    if (Math.random() >= orders.cut.share || socket.listenerCount("error") === 0) continue;
+    if (socket.listenerCount("error") === 0) continue;
+    due += orders.cut.share;
+    if (due < 1) continue;
+    due -= 1;
     socket.destroy(reset());
     cut += 1;
   }

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { growthOf, leaks, type Sample } from "./slopes.js";
-import { Soak } from "./soak.js";
+import { leaks, type Sample } from "./slopes.js";
 
 const line = (count: number, figures: (sessions: number) => Omit<Sample, "sessions">): Sample[] =>
   Array.from({ length: count }, (_, i) => ({ sessions: i, ...figures(i) }));
@@ -20,14 +19,4 @@ test("a leak of a session's size is found in 3,000 sessions", () => {
 
 test("too few samples are not taken for a proof", () => {
   expect(leaks(line(6, () => ({ "serve files": 80 })))).toHaveLength(1);
-});
-
-test("a hundred sessions leave no file open, in server, Temporal or lab", { timeout: 10 * 60_000 }, async () => {
-  // Where other suites want the processor as well, a workflow task may be cut in two, which costs three events.
-  const soak = { sessions: 100, atOnce: 10, sampleMs: 500, maxEvents: 120 };
-  const { samples, broken, done, seconds } = await Soak.run(soak);
-  console.log(`${done} sessions in ${seconds} s`, growthOf(samples));
-  expect(broken).toEqual([]);
-  expect(done).toBe(100);
-  expect(leaks(samples)).toEqual([]);
 });

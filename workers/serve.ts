@@ -15,7 +15,6 @@ import { configuredAddress, connectTemporal } from "../src/temporal/connect.js";
 import { type DevServer, ensureDevServer } from "../src/temporal/devserver.js";
 import { TemporalDoor } from "../src/temporal/door.js";
 import { temporalLink } from "../src/temporal/link.js";
-import { startApiRole } from "./api.js";
 import { registerBuiltins } from "./builtins.js";
 import { makeCurrent, versionOf } from "./deployment.js";
 import { watched } from "./effects.js";
@@ -25,8 +24,6 @@ import { cacheFolder, prepareBaseImage } from "./prepare.js";
 import { Watch } from "./progress.js";
 import { checkOpenSessions } from "./replay-check.js";
 import { refuseUnfitRoles } from "./roles.js";
-import { startSessions } from "./sessions.js";
-import { startSiteRole } from "./site-role.js";
 import { installRuntime } from "./temporal.js";
 
 /** Days that a dev server of ours keeps closed sessions readable. */
@@ -56,7 +53,10 @@ export async function startServer(config: Config, say: (line: string) => void): 
   return { ...rest, site, api: api.url, token: api.token };
 }
 
-/** Starts the roles that the settings name, in one process. `say` gets one line for each step that takes time. */
+/**
+ * Starts the roles that the settings name, in one process, and loads the code of those only. `say` gets one line for each
+ * step that takes time.
+ */
 export async function startRoles(config: Config, say: (line: string) => void): Promise<RunningRoles> {
   const log = createLog(config.PITSTOP_LOG_LEVEL);
   const has = (role: Role) => config.PITSTOP_ROLES.includes(role);
@@ -98,6 +98,7 @@ export async function startRoles(config: Config, say: (line: string) => void): P
         temporalLink(temporal.client, (entry, event) => watch.progressed(entry, event)),
       );
       const onStart = (name: string, input: unknown) => watch.begins(name, input);
+      const { startSiteRole } = await import("./site-role.js");
       const running = await startSiteRole({ config, temporal, objects, link, onStart, log });
       undo.push(() => running.close());
       failed.push(running.failed);
@@ -105,12 +106,14 @@ export async function startRoles(config: Config, say: (line: string) => void): P
     }
     if (has("sessions") && catalogue) {
       const recorded = (record: SessionRecord) => watch.recorded(record);
+      const { startSessions } = await import("./sessions.js");
       const running = await startSessions({ temporal, catalogue, objects, door, watch: recorded, version, log });
       undo.push(() => running.stop());
       failed.push(running.failed);
     }
     if (has("api") && catalogue) {
       const codec = temporal.sealed ? (temporal.dataConverter.payloadCodecs?.[0] ?? null) : null;
+      const { startApiRole } = await import("./api.js");
       const running = await startApiRole({ config, catalogue, objects, door, events, codec, log });
       undo.push(() => running.close());
       // A process of sessions alone is an old build that is kept for those that began on it.

@@ -11,6 +11,8 @@ import { isServer, VICTIMS, type Victim, World } from "./world.js";
 /** Machines of each kind: as many sessions as two cores bring to their posts before a held call times out. */
 export type Sizes = Partial<Record<Pool, number>>;
 export const SAMPLE_SIZES: Sizes = { bios: 14, off: 2, uefi: 2, silent: 2, medium: 2 };
+/** One machine for each scenario that takes seconds. */
+export const FEW_SIZES: Sizes = { bios: 9, off: 1, uefi: 1 };
 /** Rounds of the whole run are fewer, and each takes a little longer. */
 export const WHOLE_SIZES: Sizes = { bios: 24, off: 3, uefi: 3, silent: 3, medium: 3 };
 /** An emulated machine takes a core. */

@@ -16,10 +16,12 @@ export interface DataFolderReport {
 }
 
 /**
- * Makes PITSTOP_DATA, and all below it, this user's alone: takes the rights of group and others away and returns the
- * entries that had some. `refused` where an entry belongs to another user.
+ * Makes PITSTOP_DATA, and all below it, this user's alone, now and for what this process makes later: takes the rights of
+ * group and others away and returns the entries that had some. `refused` where an entry belongs to another user.
  */
 export async function secureDataFolder(folder: string): Promise<string[]> {
+  // What this process and the programs that it starts make from here on is theirs alone, too.
+  process.umask(NOT_THE_OWNER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const report = await lookAtDataFolder(folder, process.getuid?.());
   const [first] = report.foreign;

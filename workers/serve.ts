@@ -131,8 +131,10 @@ export async function startRoles(config: Config, say: (line: string) => void): P
 /** PITSTOP_DATA, and all below it, belongs to this process's user alone from here on. */
 async function ownDataFolder(config: Config, log: Logger): Promise<void> {
   const tightened = await secureDataFolder(config.PITSTOP_DATA);
+  // Below a folder that was closed nobody could reach them.
+  const level = tightened.includes(config.PITSTOP_DATA) ? "warn" : "debug";
   const [first] = tightened;
-  if (first) log.warn({ first, entries: tightened.length }, "took the rights of other users to PITSTOP_DATA away");
+  if (first) log[level]({ first, entries: tightened.length }, "took the rights of other users to PITSTOP_DATA away");
 }
 
 type Undo = (() => Promise<unknown>)[];

@@ -81,13 +81,8 @@ function isThere({ point, alive }: Step, victim: Victim): boolean {
   return true;
 }
 
-/** The cases of one victim side by side, as many at once as there are machines for them. */
-export async function runCases(
-  world: World,
-  victim: Victim,
-  cases: Case[],
-  onJudged: (judged: Judged) => void,
-): Promise<void> {
+/** Cases of one server, or of victims that die alone: side by side, as many at once as there are machines for them. */
+export async function runCases(world: World, cases: Case[], onJudged: (judged: Judged) => void): Promise<void> {
   // Who comes to its post early does not wait there for those that come late.
   const waiting = cases.toSorted((a, b) => a.ms - b.ms);
   const take = (pool: string) => {
@@ -96,15 +91,16 @@ export async function runCases(
   };
   const free = world.lab.targets.map(({ name }) => ({ pool: poolOf(name), target: name }));
   const round = () => free.flatMap(({ pool, target }) => ({ one: take(pool), target })).filter(isTaken);
-  if (isServer(victim)) {
-    while (waiting.length > 0) for (const judged of await runRound(world, victim, round())) onJudged(judged);
+  const server = cases.find(({ victim }) => isServer(victim))?.victim;
+  if (server) {
+    while (waiting.length > 0) for (const judged of await runRound(world, server, round())) onJudged(judged);
     return;
   }
   // An agent or a machine dies alone: nobody has to wait for the others.
   await Promise.all(
     free.map(async ({ pool, target }) => {
       for (let one = take(pool); one; one = take(pool))
-        for (const judged of await runRound(world, victim, [{ one, target }])) onJudged(judged);
+        for (const judged of await runRound(world, one.victim, [{ one, target }])) onJudged(judged);
     }),
   );
 }

@@ -36,7 +36,7 @@ test("emulated machines come home whoever dies", { timeout: HOURS_MS }, async ()
   for (const round of rounds()) {
     const [first] = round;
     if (!first) continue;
-    await runCases(world, first.victim, round, (one) => {
+    await runCases(world, round, (one) => {
       judged.push(one);
       console.log(one.complaints.length > 0 ? failure(one) : `${one.how}: ${one.victim} ${one.scenario.name}`);
       if (process.env.PITSTOP_CRASH_REPORT)

@@ -11,7 +11,8 @@ describe("a bug that is planted on purpose", () => {
     "against promise $promise is found: $name",
     { timeout: 300_000 },
     async ({ name, promise, seed }) => {
-      const { broken } = await simulate("--seed", String(seed), "--first", "--seeds", "3", "--mutation", name);
+      const seeds = ["--seed", String(seed), "--first", "--seeds", "3", "--until-broken"];
+      const { broken } = await simulate(...seeds, "--mutation", name);
       const survived = `${name} survives seed ${seed}: node test/simulation/model/main.mjs --first --mutation ${name} --seeds 500 --until-broken finds another`;
       expect(broken.length, survived).toBeGreaterThan(0);
       expect(broken[0]?.promise, `${name} was found by another promise than its own`).toBe(promise);

@@ -10,6 +10,8 @@ export interface Io {
   /** Whether a person watches standard output, so that it may be repainted. */
   tty: boolean;
   colour: boolean;
+  /** Ends watching as Ctrl-C does, without a word: whoever aborts it has said why. */
+  stop?: AbortSignal;
   columns(): number;
   rows(): number;
 }

@@ -82,18 +82,18 @@ function diskCells(disk: Disk): string[] {
     decimal(sizeBytes),
     kind,
     words(model),
-    list(...troubles(disk), partitionTable ?? "no partitions", ...holds),
+    list(...unusual(disk), partitionTable ?? "no partitions", ...holds),
   ];
 }
 
-/** What a person should see of a disk at once. */
-const troubles = ({ smart, readOnly }: Disk): string[] => [
+/** Each disk is read-only in an image of ours; the simulated lab machine's disks are this host's. */
+const unusual = ({ smart, readOnly }: Disk): string[] => [
   ...(smart.healthy === false ? ["FAILING"] : []),
-  ...(readOnly ? [] : ["WRITABLE"]),
+  ...(readOnly ? [] : ["writable"]),
 ];
 
 const mark = (io: Io, line: string, disk: Disk | undefined): string =>
-  disk && troubles(disk).length > 0 ? paint(io, "red", line) : line;
+  disk?.smart.healthy === false ? paint(io, "red", line) : line;
 
 const system = ({ device, name, version, hostname }: InventoryReport["installed"][number]): string =>
   list(`${words(name ?? "a system without a name", version)} on ${device}`, hostname && `host name ${hostname}`);

@@ -28,7 +28,8 @@ export function processIo(): Io {
     cwd: process.cwd(),
     tty: stdout.isTTY === true && env.TERM !== "dumb",
     colour: stdout.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb",
-    columns: () => stdout.columns ?? 80,
-    rows: () => stdout.rows ?? 24,
+    // A terminal that was not told its size says 0.
+    columns: () => stdout.columns || 80,
+    rows: () => stdout.rows || 24,
   };
 }

@@ -61,14 +61,14 @@ system      Debian GNU/Linux 12 on /dev/nvme0n1p2, host name r1-n07
 `);
   });
 
-  it("paints a disk that fails, and one that could have been written to", () => {
-    const disks = [disk("sda"), disk("sdb", { readOnly: false })];
+  it("paints a disk that fails, and names one that could have been written to", () => {
+    const disks = [disk("sda", { readOnly: false }), disk("sdb", { smart: { ...disk("sdb").smart, healthy: false } })];
     const [sda, sdb] = summary({ ...REPORT, disks }, true)
       .split("\n")
       .filter((line) => /sd[ab]/.test(line));
+    expect(sda).toContain("writable, no partitions");
     expect(sda).not.toContain("\u001b[31m");
-    expect(sdb).toContain("\u001b[31m");
-    expect(sdb).toContain("WRITABLE");
+    expect(sdb).toContain("\u001b[31msdb");
   });
 
   it("says what the hardware does not say, and what is not there", () => {

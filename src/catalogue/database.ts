@@ -7,5 +7,5 @@ export interface Sql {
 export interface Database extends Sql {
   /** Runs `work` in one transaction; whatever it throws rolls back. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
-  close(): Promise<void>;
+  close(tell?: (part: string) => void): Promise<void>;
 }

@@ -87,7 +87,7 @@ class SqlCatalogue implements Catalogue {
   async ping() {
     await this.#db.query("select 1");
   }
-  close() {
-    return this.#db.close();
+  close(tell?: (part: string) => void) {
+    return this.#db.close(tell);
   }
 }

@@ -54,6 +54,7 @@ const BEHIND: Record<string, string> = {
   "src/temporal/devserver.ts": "the start of a process",
   "src/temporal/door.ts": "catalogue.once: a person's request, once for each key",
   "src/temporal/fates.ts": "fates.bringHome",
+  "src/temporal/go-build.ts": "the start of a process",
   "src/temporal/launch.ts": "fates.bringHome, and a person's request behind catalogue.once",
   "src/temporal/link.ts": "link.*",
   "workers/builtins.ts": "the start of a process",
@@ -63,6 +64,7 @@ const BEHIND: Record<string, string> = {
   "workers/prepare.ts": "the start of a process",
   "workers/replay-check.ts": "reads: histories of open sessions",
   "workers/roles.ts": "reads",
+  "workers/stopping.ts": "the end of a process",
   "workers/temporal.ts": "the start of a process",
 };
 

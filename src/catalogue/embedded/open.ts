@@ -17,9 +17,9 @@ export async function openEmbedded(options: {
   const database = openPostgres(server.connection);
   return {
     ...database,
-    async close() {
+    async close(tell) {
       await database.close();
-      await server.close();
+      await server.close(tell);
     },
   };
 }

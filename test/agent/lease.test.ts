@@ -145,7 +145,7 @@ describe.concurrent("a message to the session", () => {
     const startedAt = performance.now();
     const answer = await site.hello(await site.nonce());
     expect(answer.status).toBe(200);
-    expect(performance.now() - startedAt).toBeLessThan(3_500);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
     expect(site.link.hellos).toEqual([]);
     site.link.fail = "never";
     await vi.waitFor(() => expect(site.link.hellos.length).toBe(1), { timeout: 10_000 });

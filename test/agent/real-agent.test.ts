@@ -46,7 +46,7 @@ describe("our own agent at this gateway", () => {
     const script = "echo working\necho '50 half' >$PITSTOP_PROGRESS\nsleep 1\necho '{\"disks\": 2}'\n";
     const startedAt = performance.now();
     const result = await site.site.offer("r1-n07", session, taskOf("look-1", script), AbortSignal.timeout(20_000));
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(performance.now() - startedAt).toBeLessThan(18_000);
     expect(result).toMatchObject({ status: "succeeded", exitCode: 0 });
     expect(JSON.parse(Buffer.from(await site.objects.get(result.findingSha256 ?? "")).toString())).toEqual({
       disks: 2,
@@ -89,7 +89,7 @@ describe("our own agent at this gateway", () => {
     const startedAt = performance.now();
     stop.abort();
     expect(await offer).toMatchObject({ status: "cancelled" });
-    expect(performance.now() - startedAt).toBeLessThan(8_000);
+    expect(performance.now() - startedAt).toBeLessThan(30_000);
   });
 
   it("in passive mode does all tasks by itself and says that it is done", async () => {

@@ -192,7 +192,7 @@ describe("anything at all", () => {
           const answer = await site.get(`/boot.ipxe?${query}`);
           expect(answer.status).toBeLessThan(500);
           if (answer.status === 200) expect(answer.text).toMatch(/^#!ipxe\n/);
-          expect(performance.now() - startedAt).toBeLessThan(2_000);
+          expect(performance.now() - startedAt).toBeLessThan(10_000);
         },
       ),
       { numRuns: 300 },

@@ -72,7 +72,7 @@ describe.each([
     const result = await gateway.result("t-1");
     expect(result).toMatchObject({ status: "timedOut", exitCode: null });
     expect(result.durationMs).toBeGreaterThan(2000);
-    expect(result.durationMs).toBeLessThan(9000);
+    expect(result.durationMs).toBeLessThan(30_000);
   });
 });
 

@@ -24,7 +24,7 @@ import { freePort } from "../support/ports.js";
 import { builtinAction } from "./actions.js";
 
 /** Software emulation on a busy machine: a boot that takes 6 s alone has been seen to take 40. */
-const CONTACT_MS = 120_000;
+const CONTACT_MS = 300_000;
 
 let image: BaseImage;
 let gateway: TestGateway;

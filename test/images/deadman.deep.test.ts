@@ -5,7 +5,7 @@ import { plantInvalid } from "../support/guest-kernel.js";
 import { freePort } from "../support/ports.js";
 
 /** Software emulation on a busy machine: a boot that takes 6 s alone has been seen to take 40. */
-const CONTACT_MS = 120_000;
+const CONTACT_MS = 300_000;
 /** What the dead-man adds to a lease, or a watchdog's 30 s, and as much again for a busy host. */
 const HOME_MS = 150_000;
 /**

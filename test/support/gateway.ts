@@ -94,7 +94,7 @@ export class TestGateway {
     this.#say({ do: "finish", power });
   }
 
-  async result(id: string, timeoutMs = 15_000): Promise<ResultRequest> {
+  async result(id: string, timeoutMs = 60_000): Promise<ResultRequest> {
     await this.until(() => this.results.has(id), `the result of ${id}`, timeoutMs);
     return this.results.get(id) as ResultRequest;
   }

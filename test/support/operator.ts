@@ -73,7 +73,7 @@ export class Operator {
       if (applied.exit !== 0) throw new Error(`the targets were not applied: ${applied.err}`);
       for (const { name, kind, power } of lab.machines) {
         // An emulated machine boots a real system on a busy host.
-        if (power !== "off") await operator.home(name, kind === "qemu" ? 180_000 : 20_000);
+        if (power !== "off") await operator.home(name, kind === "qemu" ? 180_000 : 60_000);
       }
       return operator;
     } catch (error) {

@@ -190,6 +190,9 @@ describe("no other code", () => {
   it("starts programs, but for these, which give them a list of arguments", () => {
     expect(having(/\b(execa|spawn|spawnSync|execFile|execFileSync|fork)\(/).sort()).toEqual([
       "src/boot/iso-build.ts",
+      "src/catalogue/embedded/account.ts",
+      "src/catalogue/embedded/cluster.ts",
+      "src/catalogue/embedded/programs.ts",
       "src/control/credentials.ts",
       "src/control/home/ssh.ts",
       "src/lab/process/agent-process.ts",
@@ -199,6 +202,7 @@ describe("no other code", () => {
       "src/lab/qemu/process.ts",
       "src/temporal/binary.ts",
       "src/temporal/devserver.ts",
+      "src/temporal/go-build.ts",
       "workers/prepare.ts",
     ]);
     // None with our whole environment, where secrets are.

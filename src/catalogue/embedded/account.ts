@@ -1,6 +1,6 @@
 import { execa } from "execa";
 import { bareEnvironment } from "../../domain/environment.js";
-import { messageOf, PitstopError } from "../../domain/errors.js";
+import { PitstopError } from "../../domain/errors.js";
 import type { Programs } from "./programs.js";
 
 /** How PostgreSQL's programs are started, because they refuse to run as root and need an entry for their user. */
@@ -54,26 +54,25 @@ export async function chooseAccount(programs: Programs, folder: string): Promise
 async function hasEntry(): Promise<boolean> {
   const uid = process.getuid?.();
   if (uid === undefined) return true;
-  const looked = await execa("id", ["-un", String(uid)], { reject: false, timeout: PROBE_TIMEOUT_MS });
-  return looked.exitCode === 0 || looked.code === "ENOENT";
+  const { exitCode, code } = await run(["id", "-un", String(uid)]);
+  return exitCode === 0 || code === "ENOENT";
 }
 
 /** Null, or why PostgreSQL cannot be started so: the folder is looked for too, for a parent may be closed to that user. */
 async function probe({ prefix, uid }: Account, programs: Programs, folder: string): Promise<string | null> {
-  const [command = "", ...rest] = prefix;
+  const started = await run([...prefix, programs.postgres, "--version"]);
+  if (started.exitCode !== 0) return started.why;
   // "nobody" may write into a folder of ours by its capability; a namespace has none, and needs none.
-  const test = uid === null ? `test -w "$2"` : `test -x "$2"`;
-  const script = `${test} && exec "$1" --version`;
-  try {
-    await execa(command, [...rest, "sh", "-c", script, "sh", programs.postgres, folder], {
-      timeout: PROBE_TIMEOUT_MS,
-      extendEnv: false,
-      env: bareEnvironment(),
-    });
-    return null;
-  } catch (error) {
-    const { stderr, exitCode } = error as { stderr?: string; exitCode?: number };
-    const said = stderr?.trim().split("\n").at(-1);
-    return said || (exitCode === undefined ? messageOf(error).split("\n")[0] : null) || `${folder} cannot be reached`;
-  }
+  const reached = await run([...prefix, "test", uid === null ? "-w" : "-x", folder]);
+  return reached.exitCode === 0 ? null : `${folder} cannot be reached`;
+}
+
+async function run([command = "", ...args]: string[]) {
+  const { exitCode, code, stderr, message } = await execa(command, args, {
+    reject: false,
+    timeout: PROBE_TIMEOUT_MS,
+    extendEnv: false,
+    env: bareEnvironment(),
+  });
+  return { exitCode, code, why: stderr?.trim().split("\n").at(-1) || message?.split("\n")[0] || "no reason is known" };
 }

@@ -155,7 +155,7 @@ it.concurrent.each(["before", "after"] as const)(
   "where an activity is refused %s its effect, the target comes home",
   TOGETHER,
   async (when) => {
-    // A site that will not hear of the end is told again: stranded.test.ts looks at that.
+    // A site that will not hear of the end is told again: stranded.deep.test.ts looks at that.
     const refused = occurrences().filter(({ activity }) => activity !== "closeSite" && !CAMPAIGNS.includes(activity));
     const cases = some(refused).map(({ story, activity, nth }) =>
       scene(

@@ -18,6 +18,7 @@ export default defineConfig(({ mode }) => ({
     include: ["test/**/*.test.ts"],
     exclude: [...configDefaults.exclude, ...(mode === "deep" ? [] : ["test/**/*.deep.test.ts"])],
     provide: { tier: mode === "deep" ? "deep" : "fast", seed: Number(process.env.PITSTOP_SEED ?? 1) },
+    globalSetup: ["test/support/database-setup.ts"],
     // For hangs: a busy machine comes nowhere near them.
     testTimeout: 120_000,
     hookTimeout: 300_000,

@@ -25,7 +25,10 @@ function digestOfSources() {
 export async function build({ quiet = false } = {}) {
   const digest = digestOfSources();
   const bundleFile = join(root, "dist", "workflow-bundle.js");
-  if (existsSync(stampFile) && existsSync(bundleFile) && readFileSync(stampFile, "utf8") === digest) return false;
+  if (existsSync(stampFile) && existsSync(bundleFile) && readFileSync(stampFile, "utf8") === digest) {
+    await linkDatabase();
+    return false;
+  }
   if (!quiet) console.log("building");
   const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root], {
     stdio: "inherit",
@@ -46,8 +49,15 @@ export async function build({ quiet = false } = {}) {
   await bundle("workflow-bundle.sealed.js", {
     failureConverterPath: join(root, "dist/src/temporal/sealed-failures.cjs"),
   });
+  await linkDatabase();
   writeFileSync(stampFile, digest);
   return true;
+}
+
+/** The user who installs may write to node_modules; the one who serves may not. */
+async function linkDatabase() {
+  const { packagedFolder } = await import(join(root, "dist/src/catalogue/embedded/programs.js"));
+  packagedFolder();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

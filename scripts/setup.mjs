@@ -50,6 +50,8 @@ export const OS_PACKAGES = {
     ["openssh-client", "ssh"],
     ["postgresql", "/usr/lib/postgresql/*/bin/postgres"],
     ["python3-venv", "/usr/lib/python3*/ensurepip"],
+    ["strace", "strace"],
+    ["procps", "pgrep"],
   ],
 };
 
@@ -86,10 +88,14 @@ function fail(message) {
   process.exit(1);
 }
 
+/** Node.js 20.19 to 26: test/e2e/node-versions.deep.test.ts runs on each. A later one is used, and said. */
 export function checkNode() {
-  const [major, minor] = process.versions.node.split(".").map(Number);
-  if (major > 20 || (major === 20 && minor >= 19)) return;
-  fail(`Pitstop needs Node.js 20.19 or later; this is ${process.versions.node}. Install a newer one and start again.`);
+  const { node } = process.versions;
+  const [major, minor] = node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    fail(`Pitstop needs Node.js 20.19 to 26; this is ${node}. Install a newer one and start again.`);
+  }
+  if (major > 26) console.log(`Pitstop is tested on Node.js 20.19 to 26; this is ${node}.`);
 }
 
 /** Dependencies as the lockfile says; a stamp makes the second start instant. */

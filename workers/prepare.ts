@@ -10,6 +10,7 @@ import { PitstopError } from "../src/domain/errors.js";
 import { prepareQemuLab, qemuAvailable } from "../src/lab/qemu/index.js";
 import { findTemporal } from "../src/temporal/binary.js";
 import { configuredAddress } from "../src/temporal/connect.js";
+import type { Say } from "../src/temporal/say.js";
 
 /** The repository's root, seen from workers/ and from dist/workers/. */
 export const root = ["..", "../.."]
@@ -28,8 +29,9 @@ export interface BuiltImage {
 
 /** Ensures the base maintenance image in the cache, keyed by its recipe. */
 export async function prepareBaseImage(
-  say: (line: string) => void,
+  say: Say,
   variant: Config["PITSTOP_BASE_IMAGE"] = "cloud",
+  signal?: AbortSignal,
 ): Promise<BuiltImage> {
   const recipe = join(root, "images", "base");
   const folder = join(cacheFolder(), "images", `base-${variant}-${digestOfFolder(recipe).slice(0, 16)}`);
@@ -40,7 +42,10 @@ export async function prepareBaseImage(
   const run = await execa(
     join(recipe, "build"),
     ["--variant", variant, "--out", folder, "--cache", join(cacheFolder(), "debs")],
-    { reject: false, all: true, timeout: 15 * 60_000, extendEnv: false, env: bareEnvironment() },
+    {
+      ...{ reject: false, all: true, timeout: 15 * 60_000, extendEnv: false, env: bareEnvironment() },
+      ...(signal ? { cancelSignal: signal } : {}),
+    },
   );
   if (run.exitCode !== 0) {
     const last = (run.all ?? "").trim().split("\n").slice(-3).join(" / ");
@@ -50,7 +55,7 @@ export async function prepareBaseImage(
 }
 
 /** Everything that a start or a test run needs, each said and done once. */
-export async function prepareAll(say: (line: string) => void): Promise<void> {
+export async function prepareAll(say: Say): Promise<void> {
   if (!configuredAddress()) await findTemporal(cacheFolder(), say);
   await prepareBaseImage(say);
   if (qemuAvailable().available) await prepareQemuLab({ cacheDir: cacheFolder(), log: say });

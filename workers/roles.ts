@@ -13,10 +13,11 @@ export function refuseUnfitRoles(
 ): void {
   const roles = config.PITSTOP_ROLES;
   const [api, sessions] = [roles.includes("api"), roles.includes("sessions")];
-  if (api !== sessions && !config.DATABASE_URL) {
+  const database = join(config.PITSTOP_DATA, "database");
+  if (api && !sessions && !config.DATABASE_URL && !existsSync(database)) {
     throw refuse(
-      "the roles api and sessions share the catalogue, which is PGlite here and takes one process",
-      "give them to one process, or set DATABASE_URL",
+      `the roles api and sessions share the database, and ${database} is not there`,
+      "start the process of the sessions first and give both the same PITSTOP_DATA, or set DATABASE_URL",
     );
   }
   if (!sessions && !hasTemporal) {

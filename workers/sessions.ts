@@ -38,6 +38,8 @@ export async function startSessions(parts: {
     workflowBundle: workflowBundle(temporal.sealed),
     ...(version ? versioned(version) : {}),
     activities: asActivities(watched("activity", activities), (message, facts) => log.error(facts, message)),
+    // All sessions share one V8 heap in one thread: a second thread costs 40 MB, and their work is waiting.
+    workflowThreadPoolSize: 1,
     // A session in the cache costs about 0.3 MB; one that is not there is replayed when it next moves.
     maxCachedWorkflows: 600,
     maxConcurrentWorkflowTaskExecutions: 40,

@@ -16,6 +16,7 @@ import { sessionFates } from "../src/temporal/fates.js";
 import { watched, watchedPool } from "./effects.js";
 import { reconcileInRounds } from "./rounds.js";
 import { type RunningSite, startSite } from "./start-site.js";
+import type { Tell } from "./stopping.js";
 import { runWorker, workerOptions } from "./temporal.js";
 
 /** Role `site`: what must be near the targets. Dials out to Temporal only. */
@@ -27,7 +28,7 @@ export async function startSiteRole(parts: {
   /** Told of each attempt of an activity, for live progress. */
   onStart: (name: string, input: unknown) => void;
   log: Logger;
-}): Promise<RunningSite & { failed: Promise<never> }> {
+}): Promise<Omit<RunningSite, "close"> & { failed: Promise<never>; close(tell: Tell): Promise<void> }> {
   const { config, temporal, objects, link, onStart, log } = parts;
   const site = await startSite({
     config,
@@ -72,12 +73,14 @@ export async function startSiteRole(parts: {
   return {
     ...site,
     failed: worker.failed,
-    close: async () => {
+    close: async (tell) => {
       unwatch();
       await endRounds();
+      tell(`the boot server and the agents' listener (${site.url}, ${site.tlsUrl})`);
       // The gateway first: its open offers then end as unreachable and are offered again. A worker that stops would
       // cancel them, and a cancelled task is stopped in the image.
       await site.close();
+      tell("the worker that acts on the site's BMCs");
       await worker.stop();
       await controls.closeAll();
     },

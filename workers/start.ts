@@ -1,7 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { PitstopClient } from "../src/api/client.js";
 import { EXIT, exitOfError } from "../src/cli/exit.js";
+import { follow } from "../src/cli/follow.js";
 import { main as command, processIo } from "../src/cli/main.js";
+import { lineProgress, liveProgress } from "../src/cli/progress.js";
 import { type Config, loadConfig } from "../src/config.js";
 import { messageOf, PitstopError } from "../src/domain/errors.js";
 import { BootVia } from "../src/domain/target.js";
@@ -9,7 +11,9 @@ import type { Lab } from "../src/lab/lab.js";
 import { freePort, isFree } from "../src/ports.js";
 import { openLab } from "./lab.js";
 import { readOptions } from "./options.js";
-import { addresses, type RunningServer, startServer } from "./serve.js";
+import { addresses, type RunningServer, startServer, stopServer } from "./serve.js";
+import { listenForStop } from "./stopping.js";
+import { terminalSay } from "./terminal.js";
 
 const USAGE = `npm start [-- OPTIONS]
 
@@ -29,6 +33,8 @@ const FIRST_HOME_MS = 180_000;
 export async function start(argv: string[], has: { qemu: boolean }): Promise<number> {
   let server: RunningServer | null = null;
   let lab: Lab | null = null;
+  const left = () => [...(server?.left() ?? []), ...(lab ? agentsOf(lab) : [])];
+  const stop = listenForStop(left);
   try {
     const options = readArguments(argv, has.qemu);
     if (options === "help") {
@@ -37,32 +43,44 @@ export async function start(argv: string[], has: { qemu: boolean }): Promise<num
     }
     const config = await rehearsalConfig();
     console.log("starting the operations server");
-    server = await startServer(config, (line) => console.log(`  ${line}`));
+    server = await startServer(config, terminalSay("  "), stop);
     console.log(`starting the lab: ${options.machine} machine ${options.name}`);
     lab = await openLab(config, options.lab, `http://127.0.0.1:${config.PITSTOP_SITE_LISTEN.port}`);
     const client = new PitstopClient({ url: server.api, token: server.token });
     await client.applyYaml(lab.targetYaml(), "the lab's targets");
-    await waitForHome(lab, options.name);
+    await finishEarlier(client, options.name, stop.signal);
+    await waitForHome(lab, options.name, stop.signal);
     console.log(`\n${options.action} on ${options.name}`);
-    const code = await runOnce(server, options);
+    const code = await runOnce(server, options, stop.signal);
+    if (stop.signal.aborted) return code;
     console.log(`\n${addresses({ ...server, api: { url: server.api, token: server.token } }).join("\n")}`);
     if (options.once) return code;
     console.log(
-      `\nTry it:  npx pitstop get targets\n         npx pitstop run ${options.name} --action ${options.action} --wait\nCtrl-C ends it.`,
+      `\nTry it:  npx pitstop get targets\n         npx pitstop run ${options.name} --action ${options.action} --wait\nCtrl-C stops it.`,
     );
-    await new Promise<void>((resolve) => {
-      process.once("SIGINT", () => resolve());
-      process.once("SIGTERM", () => resolve());
-    });
+    await Promise.race([stop.asked, server.failed]);
     return code;
   } catch (error) {
+    if (stop.signal.aborted) return EXIT.interrupted;
     console.error(messageOf(error));
     return error instanceof PitstopError ? exitOfError(error) : EXIT.unreachable;
   } finally {
-    await lab?.close();
-    await server?.close();
+    // With machines but no server, a session could not go on; the other way round it waits.
+    const closeLab = async () => {
+      if (lab) stop.tell(`the lab's machines: ${lab.targets.map(({ name }) => name).join(", ")}`);
+      await lab?.close();
+      lab = null;
+    };
+    if (server) await stopServer(server, stop, closeLab);
+    stop.end();
   }
 }
+
+/** The kernel ends QEMU with this process; a process machine's agent is a process group of its own. */
+const agentsOf = (lab: Lab): string[] =>
+  lab.targets
+    .filter(({ machine }) => machine.kind === "process")
+    .map(({ name }) => `the agent of the lab machine ${name}`);
 
 interface StartOptions {
   once: boolean;
@@ -123,13 +141,31 @@ async function rehearsalConfig(): Promise<Config> {
   return loadConfig(env);
 }
 
+/** A start that was stopped may have left the machine away. Its session goes on now, and ends before the next one begins. */
+async function finishEarlier(client: PitstopClient, target: string, signal: AbortSignal): Promise<void> {
+  const [open] = (await client.sessions({ target, open: true })).items;
+  if (!open) return;
+  console.log(`\n${target} is still away since the last start; its session goes on`);
+  const io = processIo();
+  const progress = io.tty ? liveProgress(io) : lineProgress(io);
+  const { session, workflowId } = await client.session(open.session);
+  const started = [{ target, session, workflowId }];
+  progress.begin(started);
+  try {
+    await follow(client, started, progress, signal);
+  } finally {
+    progress.end();
+  }
+}
+
 /** The machine's own system must run before it can be taken away. */
-async function waitForHome(lab: Lab, name: string): Promise<void> {
+async function waitForHome(lab: Lab, name: string, signal: AbortSignal): Promise<void> {
   const { machine } = lab.target(name);
   const deadline = Date.now() + FIRST_HOME_MS;
   const started = Date.now();
   for (;;) {
     const answer = await fetch(machine.homeUrl, { signal: AbortSignal.timeout(2_000) }).catch(() => null);
+    signal.throwIfAborted();
     if (answer?.ok) break;
     if (Date.now() > deadline)
       throw new Error(
@@ -141,10 +177,10 @@ async function waitForHome(lab: Lab, name: string): Promise<void> {
 }
 
 /** The session, by the same command that an operator types. */
-async function runOnce(server: RunningServer, options: StartOptions): Promise<number> {
-  const io = { ...processIo(), env: { ...process.env, PITSTOP_URL: server.api, PITSTOP_TOKEN: server.token } };
+async function runOnce(server: RunningServer, options: StartOptions, stop: AbortSignal): Promise<number> {
+  const io = { ...processIo(), env: { ...process.env, PITSTOP_URL: server.api, PITSTOP_TOKEN: server.token }, stop };
   const code = await command(["run", options.name, "--action", options.action, "--wait"], io);
-  if (options.json) {
+  if (options.json && !stop.aborted) {
     const client = new PitstopClient({ url: server.api, token: server.token });
     writeFileSync(options.json, `${JSON.stringify(await client.session(options.name), null, 2)}\n`);
   }

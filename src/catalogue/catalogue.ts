@@ -40,5 +40,6 @@ export interface Catalogue {
     answer: () => Promise<unknown>,
   ): Promise<{ answer: unknown; replayed: boolean }>;
   ping(): Promise<void>;
-  close(): Promise<void>;
+  /** `tell` gets the name of the embedded database where this stops it. */
+  close(tell?: (part: string) => void): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** The little that the catalogue asks of a database. PGlite and a `pg` pool both give it, in one SQL dialect. */
+/** The little that the catalogue asks of a database, in PostgreSQL's dialect. */
 export interface Sql {
   /** Parameters are `$1`, `$2`, …; JSON goes in as text and comes out parsed. */
   query<Row = Record<string, unknown>>(text: string, params?: unknown[]): Promise<Row[]>;
@@ -7,5 +7,5 @@ export interface Sql {
 export interface Database extends Sql {
   /** Runs `work` in one transaction; whatever it throws rolls back. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
-  close(): Promise<void>;
+  close(tell?: (part: string) => void): Promise<void>;
 }

@@ -1,23 +1,14 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { PitstopError } from "../domain/errors.js";
-
-interface Holder {
-  pid: number;
-  /** Start of the process in clock ticks since boot: a pid that was given away again has another one. */
-  started: string | null;
-}
+import { isRunning, type ProcessIdentity, thisProcess } from "../processes.js";
 
 /**
  * Takes the lock file, or refuses in one sentence when a living process has it. A dead process's lock is taken over.
- * Returns the release. Guards what two processes on one folder corrupt: PGlite, and a site's journal. `what` and `remedy`
+ * Returns the release. Guards what two processes on one folder would corrupt, such as a site's journal. `what` and `remedy`
  * are the sentence's.
  */
-export function takeLock(
-  path: string,
-  what = "The catalogue",
-  remedy = "another PITSTOP_DATA or a DATABASE_URL",
-): () => void {
-  const mine: Holder = { pid: process.pid, started: startOf(process.pid) };
+export function takeLock(path: string, what: string, remedy: string): () => void {
+  const mine = thisProcess();
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, JSON.stringify(mine), { mode: 0o600 });
   try {
@@ -25,7 +16,7 @@ export function takeLock(
     for (let round = 0; round < 2; round++) {
       if (tryLink(draft, path)) return () => releaseLock(path, mine);
       const holder = readHolder(path);
-      if (holder && isAlive(holder)) throw taken(path, holder, what, remedy);
+      if (holder && isRunning(holder)) throw taken(path, holder, what, remedy);
       removeDead(path, draft);
     }
     throw taken(path, readHolder(path), what, remedy);
@@ -55,46 +46,26 @@ function removeDead(path: string, draft: string): void {
     throw error;
   }
   const moved = readHolder(aside);
-  if (moved && isAlive(moved)) tryLink(aside, path);
+  if (moved && isRunning(moved)) tryLink(aside, path);
   rmSync(aside, { force: true });
 }
 
-function releaseLock(path: string, mine: Holder): void {
+function releaseLock(path: string, mine: ProcessIdentity): void {
   const holder = readHolder(path);
   if (holder?.pid === mine.pid && holder.started === mine.started) rmSync(path, { force: true });
 }
 
 /** Null: the file is gone, or torn by a power loss, and then nobody holds it. */
-function readHolder(path: string): Holder | null {
+function readHolder(path: string): ProcessIdentity | null {
   try {
-    const value = JSON.parse(readFileSync(path, "utf8")) as Partial<Holder>;
+    const value = JSON.parse(readFileSync(path, "utf8")) as Partial<ProcessIdentity>;
     return typeof value.pid === "number" && value.pid > 0 ? { pid: value.pid, started: value.started ?? null } : null;
   } catch {
     return null;
   }
 }
 
-function isAlive(holder: Holder): boolean {
-  try {
-    process.kill(holder.pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-  }
-  const started = startOf(holder.pid);
-  return started === null || holder.started === null || started === holder.started;
-}
-
-/** Field 22 of /proc/PID/stat, counted after the command's name, which may hold spaces. Null where there is no /proc. */
-function startOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
-  } catch {
-    return null;
-  }
-}
-
-function taken(path: string, holder: Holder | null, what: string, remedy: string): PitstopError {
+function taken(path: string, holder: ProcessIdentity | null, what: string, remedy: string): PitstopError {
   const who = holder ? `process ${holder.pid}` : "another process";
   return new PitstopError(
     "conflict",

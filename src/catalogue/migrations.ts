@@ -83,7 +83,7 @@ export async function migrate(database: Database): Promise<void> {
   });
 }
 
-/** One statement a query: PGlite's parameterised protocol takes no more. No step has a semicolon inside a statement. */
+/** One statement a query, so that an error names its statement. No step has a semicolon inside a statement. */
 const statementsOf = (step: string): string[] =>
   step
     .replace(/--.*$/gm, "")

@@ -1,27 +1,46 @@
 import pg from "pg";
-import { messageOf, PitstopError } from "../domain/errors.js";
+import { lackOf, messageOf, PitstopError } from "../domain/errors.js";
 import type { Database, Sql } from "./database.js";
+import type { Connection } from "./embedded/server.js";
 
 /** Both in milliseconds. A catalogue query is a few rows; one that takes longer is lost. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const STATEMENT_TIMEOUT_MS = 15_000;
 const MAX_CONNECTIONS = 10;
 
+/** What a message calls the server, and what its reader can do where it does not answer. */
+interface Naming {
+  name: string;
+  remedy: string;
+}
+const NAMED_BY_URL: Naming = {
+  name: "The database of DATABASE_URL",
+  remedy: "see that PostgreSQL runs and can be reached",
+};
+const EMBEDDED: Naming = {
+  name: "The database of PITSTOP_DATA",
+  remedy: "it is started again by itself, and database/server.log says what happened",
+};
+
 /**
- * A PostgreSQL server. Connections are made when they are needed, so a database that is away makes each call
- * `unreachable` and is used again when it is back. The URL's password appears in no message.
+ * A PostgreSQL server, by its URL or as the embedded one's connection. Connections are made when they are needed, so a
+ * database that is away makes each call `unreachable` and is used again when it is back. The URL's password appears in
+ * no message.
  */
-export function openPostgres(url: string): Database {
+export function openPostgres(where: string | Connection): Database {
+  const naming = typeof where === "string" ? NAMED_BY_URL : EMBEDDED;
+  const tell = (error: unknown) => explained(error, naming);
   const pool = new pg.Pool({
-    connectionString: url,
+    ...(typeof where === "string" ? { connectionString: where } : where),
     max: MAX_CONNECTIONS,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: STATEMENT_TIMEOUT_MS + 5_000,
     application_name: "pitstop",
   });
-  // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
-  pool.on("error", () => {});
+  // A connection that breaks is replaced at the next use, idle or in use; without a listener it would end the process.
+  pool.on("error", () => undefined);
+  pool.on("connect", (client) => client.on("error", () => undefined));
   const run = async <Row>(client: pg.Pool | pg.PoolClient, text: string, params: unknown[]): Promise<Row[]> => {
     try {
       return (await client.query(text, params)).rows as Row[];
@@ -55,24 +74,21 @@ export function openPostgres(url: string): Database {
   };
 }
 
-/** Errors with an SQLSTATE of class 08, 53 or 57, or without any (the socket's), are the way to the server; the rest pass. */
-function tell(error: unknown): unknown {
-  const code = (error as { code?: unknown }).code;
-  const state = typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : null;
+/**
+ * Errors with an SQLSTATE of class 08, 53, 57 or 58, or without any (the socket's), are the way to the server or what its
+ * host lacks, and may pass; the rest are returned as they are.
+ */
+function explained(error: unknown, { name, remedy }: Naming): unknown {
+  const state = error instanceof pg.DatabaseError ? (error.code ?? "") : null;
   if (state === "28P01" || state === "28000") {
-    return new PitstopError("unauthorized", "The database refuses the user or password of DATABASE_URL; correct it.", {
-      cause: error,
-    });
+    return new PitstopError("unauthorized", `${name} refuses its user or password; correct it.`, { cause: error });
   }
   if (state === "3D000") {
-    return new PitstopError("invalid", "The database that DATABASE_URL names does not exist; create it.", {
-      cause: error,
-    });
+    return new PitstopError("invalid", `${name} does not exist on its server; create it.`, { cause: error });
   }
-  if (state !== null && !/^(08|53|57)/.test(state)) return error;
-  return new PitstopError(
-    "unreachable",
-    `The database of DATABASE_URL does not answer (${messageOf(error) || String(code)}); see that PostgreSQL runs and can be reached.`,
-    { cause: error },
+  if (state !== null && !/^(08|53|57|58)/.test(state)) return error;
+  const why = messageOf(error) || String((error as { code?: unknown }).code);
+  return (
+    lackOf(error) ?? new PitstopError("unreachable", `${name} does not answer (${why}); ${remedy}.`, { cause: error })
   );
 }

@@ -5,19 +5,26 @@ import { once } from "./answers-table.js";
 import type { Catalogue, DocumentOf } from "./catalogue.js";
 import type { Database } from "./database.js";
 import { applyDocument, deleteDocument, getDocument, listDocuments } from "./documents-table.js";
+import { openEmbedded } from "./embedded/open.js";
+import type { Log } from "./embedded/server.js";
 import { migrate } from "./migrations.js";
-import { openMemory, openPglite } from "./pglite.js";
 import { openPostgres } from "./postgres.js";
 import * as sessions from "./sessions-table.js";
 
-/** Opens the catalogue, brought to this program's schema: the server of `databaseUrl`, else PGlite in `data`. */
-export async function openCatalogue(where: { data: string; databaseUrl?: string | undefined }): Promise<Catalogue> {
-  return await catalogueOver(where.databaseUrl ? openPostgres(where.databaseUrl) : await openPglite(where.data));
-}
-
-/** A catalogue in memory, gone with the process. */
-export async function openMemoryCatalogue(): Promise<Catalogue> {
-  return await catalogueOver(await openMemory());
+/**
+ * Opens the catalogue, brought to this program's schema: on the server of `databaseUrl`, else on the embedded PostgreSQL
+ * server of the folder `data`, which is started where it does not run.
+ */
+export async function openCatalogue(where: {
+  data: string;
+  databaseUrl?: string | undefined;
+  log?: Log;
+  say?: (line: string) => void;
+}): Promise<Catalogue> {
+  const { data, databaseUrl, log = () => undefined, say } = where;
+  return await catalogueOver(
+    databaseUrl ? openPostgres(databaseUrl) : await openEmbedded({ data, log, ...(say ? { say } : {}) }),
+  );
 }
 
 /** Migrates the database and returns the catalogue over it; the database is closed again when that fails. */
@@ -80,7 +87,7 @@ class SqlCatalogue implements Catalogue {
   async ping() {
     await this.#db.query("select 1");
   }
-  close() {
-    return this.#db.close();
+  close(tell?: (part: string) => void) {
+    return this.#db.close(tell);
   }
 }

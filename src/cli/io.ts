@@ -10,6 +10,8 @@ export interface Io {
   /** Whether a person watches standard output, so that it may be repainted. */
   tty: boolean;
   colour: boolean;
+  /** Ends watching as Ctrl-C does, without a word: whoever aborts it has said why. */
+  stop?: AbortSignal;
   columns(): number;
   rows(): number;
 }
@@ -26,7 +28,8 @@ export function processIo(): Io {
     cwd: process.cwd(),
     tty: stdout.isTTY === true && env.TERM !== "dumb",
     colour: stdout.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb",
-    columns: () => stdout.columns ?? 80,
-    rows: () => stdout.rows ?? 24,
+    // A terminal that was not told its size says 0.
+    columns: () => stdout.columns || 80,
+    rows: () => stdout.rows || 24,
   };
 }

@@ -1,9 +1,10 @@
 import type { SessionRecord } from "../domain/record.js";
 import { endingStyle, sayOutcome, sayRemedy } from "./ending.js";
+import { inventorySummary } from "./inventory.js";
 import type { Io } from "./io.js";
 import { clock, duration, facts, paint, plain, table, when } from "./output.js";
 
-/** A session's record for a person; findings are named, not printed (`-o json` has all). */
+/** A session's record for a person. Findings are named (`-o json` has all); an inventory is summed up. */
 export function showRecord(io: Io, record: SessionRecord): string {
   const phases = table(
     io,
@@ -18,7 +19,13 @@ export function showRecord(io: Io, record: SessionRecord): string {
     ],
     record.phases,
   );
-  return [facts(io, head(io, record)), phases, tasks(io, record), powerActions(io, record)]
+  return [
+    facts(io, head(io, record)),
+    inventorySummary(io, record),
+    phases,
+    tasks(io, record),
+    powerActions(io, record),
+  ]
     .filter((part) => part !== "")
     .join("\n");
 }

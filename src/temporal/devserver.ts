@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { copyFile, mkdir, rename, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { connect as tcpConnect } from "node:net";
 import { join } from "node:path";
 import { bareEnvironment } from "../domain/environment.js";
 import { PitstopError } from "../domain/errors.js";
 import { freePort, isFree } from "../ports.js";
+import { boundLog, commandLine, lastLine, runsAs, until } from "../processes.js";
 import type { TemporalAddress } from "./connect.js";
 
 /**
@@ -17,7 +18,6 @@ const READY_MS = 30_000;
 /** How often a server that ends as it starts is started before its operator is told. */
 const FIRST_STARTS = 3;
 const WATCH_MS = 1_000;
-const MAX_LOG_BYTES = 64 * 1024 * 1024;
 
 export interface DevServer extends TemporalAddress {
   uiUrl: string;
@@ -57,7 +57,7 @@ export async function ensureDevServer(options: {
   let uiPort = await still(listens?.uiPort);
   const note = (pid: number) => keepNote(noteFile, { pid, port, uiPort });
   // One that was only just started does not answer yet; a second one beside it would want the same ports and database.
-  const ready = running !== null && (await until(() => answers(port), READY_MS).catch(() => false));
+  const ready = running !== null && (await until(() => answers(port), READY_MS));
   if (running !== null && !ready) process.kill(running, "SIGKILL");
   let pid: number | null = ready ? running : null;
   let child: ChildProcess | null = null;
@@ -86,7 +86,7 @@ export async function ensureDevServer(options: {
     child.unref();
     await note(pid ?? 0);
     const ready = async () => (await answers(port)) || child?.exitCode !== null;
-    await until(ready, READY_MS).catch(() => false);
+    await until(ready, READY_MS);
     // What answers at the port of one that has ended is somebody else.
     if (child.exitCode !== null || !(await answers(port))) throw didNotStart(dir, child.exitCode);
   };
@@ -135,8 +135,8 @@ export async function ensureDevServer(options: {
       stopped = true;
       if (pid !== null && isOurs(pid, dir)) {
         process.kill(pid, "SIGTERM");
-        const ended = await until(async () => pid === null || !isOurs(pid, dir), 10_000).catch(() => false);
-        if (ended === false && pid !== null && isOurs(pid, dir)) process.kill(pid, "SIGKILL");
+        const ended = await until(() => pid === null || !isOurs(pid, dir), 10_000);
+        if (!ended && pid !== null && isOurs(pid, dir)) process.kill(pid, "SIGKILL");
       }
       await note(0);
     },
@@ -150,25 +150,6 @@ function didNotStart(dir: string, exit: number | null): PitstopError {
     "unreachable",
     `The Temporal dev server ${what}; ${join(dir, "server.log")} says why${lastLine(join(dir, "server.log"))}.`,
   );
-}
-
-/** The end of a log, as the tail of a sentence. */
-function lastLine(file: string): string {
-  if (!existsSync(file)) return "";
-  const last = readFileSync(file, "utf8").trimEnd().split("\n").at(-1)?.slice(-500) ?? "";
-  return last === "" ? "" : `: ${last}`;
-}
-
-/**
- * A log that has grown for long begins anew; the one before is kept. It is emptied in its place, because the server that
- * runs, adopted or not, goes on writing to it.
- */
-async function boundLog(file: string): Promise<void> {
-  const facts = await stat(file).catch(() => null);
-  if (facts === null || facts.size <= MAX_LOG_BYTES) return;
-  // A full disk has no room for a copy, and needs this one's all the more.
-  await copyFile(file, `${file}.old`).catch(() => undefined);
-  await truncate(file);
 }
 
 function serverArguments(dir: string, port: number, uiPort: number): string[] {
@@ -206,28 +187,12 @@ function findOurs(dir: string): number | null {
 
 /** Where a running server was told to listen. */
 function portsOf(pid: number): Pick<Note, "port" | "uiPort"> {
-  const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  const words = commandLine(pid);
   const after = (option: string) => Number(words[words.indexOf(option) + 1]);
   return { port: after("--port"), uiPort: after("--ui-port") };
 }
 
-/** Whether the process is alive and is the server of this folder: a process id alone may have been given to another. */
-function isOurs(pid: number, dir: string): boolean {
-  if (pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    const status = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return words.includes("start-dev") && words.includes(join(dir, "temporal.db")) && !/\) Z /.test(status);
-  } catch {
-    // No /proc here (not Linux): the port decides.
-    return !existsSync("/proc/self");
-  }
-}
+const isOurs = (pid: number, dir: string): boolean => runsAs(pid, ["start-dev", join(dir, "temporal.db")]);
 
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -240,13 +205,4 @@ function answers(port: number): Promise<boolean> {
     socket.once("error", () => done(false));
     socket.once("timeout", () => done(false));
   });
-}
-
-async function until(condition: () => Promise<boolean>, withinMs: number): Promise<true> {
-  const deadline = Date.now() + withinMs;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return true;
 }

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { planSession } from "../../activities/plan.js";
 import type { Catalogue } from "../../src/catalogue/catalogue.js";
-import { openMemoryCatalogue } from "../../src/catalogue/sql-catalogue.js";
 import type { SessionRequest } from "../../src/domain/session.js";
 import { action, snapshot, target } from "../catalogue/samples.js";
+import { openTestCatalogue } from "../support/database.js";
 
 const objects = { put: async () => "0".repeat(64) } as never;
 
 describe("the plan of a session that only brings home", () => {
   let catalogue: Catalogue;
   beforeAll(async () => {
-    catalogue = await openMemoryCatalogue();
+    catalogue = await openTestCatalogue();
     await catalogue.apply(target("a", 1));
     await catalogue.apply(action("look"));
   }, 60_000);

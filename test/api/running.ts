@@ -3,8 +3,8 @@ import { pino } from "pino";
 import { EventBus } from "../../src/api/events.js";
 import { type RunningApi, startApi } from "../../src/api/server.js";
 import type { Catalogue } from "../../src/catalogue/catalogue.js";
-import { openMemoryCatalogue } from "../../src/catalogue/sql-catalogue.js";
 import { PitstopError } from "../../src/domain/errors.js";
+import { openTestCatalogue } from "../support/database.js";
 import { FakeDoor } from "./fake-door.js";
 
 export const TOKEN = "a-token-for-the-tests";
@@ -21,7 +21,7 @@ export interface Rig {
 }
 
 export async function startRig(port = 0): Promise<Rig> {
-  const catalogue = await openMemoryCatalogue();
+  const catalogue = await openTestCatalogue();
   const door = new FakeDoor();
   const events = new EventBus();
   const kept = new Map<string, Uint8Array>();

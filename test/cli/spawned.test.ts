@@ -20,7 +20,7 @@ function buildCommand(): string {
       if (name.endsWith(".ts")) transpile(join("src", room, name), folder);
     }
   }
-  transpile("src/config.ts", folder);
+  for (const file of ["config", "data-folder", "processes"]) transpile(`src/${file}.ts`, folder);
   return folder;
 }
 

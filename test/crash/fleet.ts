@@ -38,11 +38,11 @@ export class Fleet {
     this.judge = new Judge({ data: operations.data, client: operations.client });
   }
 
-  static async start(machines: MachineConfig[]): Promise<Fleet> {
+  static async start(machines: MachineConfig[], settings: { embedded?: boolean } = {}): Promise<Fleet> {
     const hook: { now: EffectHook } = { now: () => undefined };
     // Before the server starts: it looks for a hook once.
     Reflect.set(globalThis, HOOK, (effect: Effect) => hook.now(effect));
-    const operations = await Operations.start();
+    const operations = await Operations.start(settings);
     try {
       const file = (name: string) => operations.imageFile(name, randomBytes(4096));
       await operations.apply(

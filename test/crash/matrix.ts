@@ -149,12 +149,12 @@ async function runRound(world: World, victim: Victim, round: Round): Promise<Jud
 
 /** What went wrong with the servers themselves. */
 async function strikeServers(world: World, victim: Victim, round: Round): Promise<string[]> {
-  const { pid } = world.temporal;
+  const before = world.kept;
   await world.killServers(victim);
   if (victim === "everything") await Promise.all(round.map(({ target }) => world.cutMachine(target, "reset")));
   await sleep(DOWN_MS);
   world.posts.releaseAll();
-  await world.healServers(victim, pid);
+  await world.healServers(victim, before);
   return [];
 }
 

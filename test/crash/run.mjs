@@ -21,7 +21,7 @@ if (values.help) {
 node test/crash/run.mjs --victim V --case "SCENARIO: before|after POINT #N"
 node test/crash/run.mjs --qemu 20 [--victim V,V] [--seed S] [--report FILE]
 
-victims: serve, temporal, site, agent, machine, everything, central (the server alone, beside a site that lives)`);
+victims: serve, temporal, site, agent, machine, everything, central (the server alone, beside a site that lives), database`);
   process.exit(0);
 }
 const root = resolve(import.meta.dirname, "../..");

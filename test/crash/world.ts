@@ -10,6 +10,7 @@ import { loadConfig } from "../../src/config.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab } from "../../src/lab/lab.js";
 import { cacheFolder } from "../support/cache.js";
+import { databasePid, killDatabase } from "../support/database.js";
 import { Running } from "../support/operator.js";
 import { freePort } from "../support/ports.js";
 import { Deaths, HOST_SEEN_BY_GUEST } from "./emulated.js";
@@ -22,9 +23,9 @@ const NOISE_BYTES = 20_000;
 
 /**
  * What dies: the operations server and its site (as `serve` with all its roles is one process), the Temporal server, the
- * site's process alone, the image's agent, the machine, all of these together, or the operations server alone.
+ * site's process alone, the image's agent, the machine, all of these together, the operations server alone, or its database.
  */
-export const VICTIMS = ["serve", "temporal", "site", "agent", "machine", "everything", "central"] as const;
+export const VICTIMS = ["serve", "temporal", "site", "agent", "machine", "everything", "central", "database"] as const;
 export type Victim = (typeof VICTIMS)[number];
 export const isServer = (victim: Victim): boolean => victim !== "agent" && victim !== "machine";
 
@@ -123,21 +124,27 @@ export class World {
     await this.site.until(/^Boot server/m, READY_MS);
   }
 
+  /** Those servers that `serve` starts again by itself, by process id. */
+  get kept(): { temporal: number | null; database: number | null } {
+    return { temporal: this.temporal.pid, database: databasePid(this.data) };
+  }
+
   /** kill -9 of the servers that the victim means; resolves when they are gone. */
   async killServers(victim: Victim): Promise<void> {
     const all = victim === "everything";
     const ended = [];
     if (all || victim === "temporal") killNow(this.temporal.pid);
+    if (all || victim === "database") killDatabase(this.data);
     if (all || victim === "serve" || victim === "central") ended.push(this.central?.end("SIGKILL"));
     if (all || victim === "serve" || victim === "site") ended.push(this.site?.end("SIGKILL"));
     await Promise.all(ended);
   }
 
-  /** The servers that died run again. A Temporal server that died alone is started again by `serve` itself. */
-  async healServers(victim: Victim, pidBefore: number): Promise<void> {
+  /** The servers that died run again. A Temporal server or a database that died alone is started again by `serve` itself. */
+  async healServers(victim: Victim, before: World["kept"]): Promise<void> {
     const end = Date.now() + READY_MS;
-    while (victim === "temporal" && this.temporal.pid === pidBefore) {
-      if (Date.now() > end) throw new Error(`serve did not start the Temporal server again:\n${this.story}`);
+    while ((victim === "temporal" || victim === "database") && [before[victim], null].includes(this.kept[victim])) {
+      if (Date.now() > end) throw new Error(`serve did not start ${victim} again:\n${this.story}`);
       await sleep(100);
     }
     await this.startServers();
@@ -188,6 +195,7 @@ export class World {
     this.deaths?.close();
     await Promise.all([this.site?.end("SIGTERM"), this.central?.end("SIGTERM")]);
     await this.posts?.close();
+    killDatabase(this.data);
     try {
       killNow(this.temporal.pid);
     } catch {

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFailed, test } from "vitest";
+import { killDatabase } from "../support/database.js";
 import { expectRepaired, terminate } from "../support/lost-session.js";
 import { type Home, Operator, until } from "../support/operator.js";
 
@@ -148,7 +149,8 @@ test("the catalogue is lost and the session terminated: by the site's journal al
   const before = await op.home("no-catalogue");
   const lost = await away("no-catalogue", "not-by-lease");
   await op.serve?.end("SIGKILL");
-  rmSync(join(op.data, "catalogue"), { recursive: true });
+  killDatabase(op.data);
+  rmSync(join(op.data, "database"), { recursive: true });
   await terminate(op, "no-catalogue");
   await op.startServe();
   // Nobody here knows of the session any more. What targets there are is said again, as at the first time.

@@ -1,52 +1,14 @@
-import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
 import { InventoryReport } from "../../src/domain/inventory.js";
 import { SessionRecord } from "../../src/domain/record.js";
-import { cacheFolder } from "../support/cache.js";
 import { AWAY_AND_HOME, expectPhases } from "../support/expectations.js";
+import { freshClone } from "../support/npm-start.js";
 
-/** What a clone does not have, or what would be copied for nothing. */
-const NOT_CLONED = new Set(["node_modules", "dist", ".git", ".cache", ".pitstop"]);
-
-describe("npm start -- --once", { timeout: 300_000 }, () => {
-  const folder = mkdtempSync(join(tmpdir(), "pitstop-npm-start-"));
-  const clone = join(folder, "pitstop");
-  beforeAll(() => {
-    cpSync(resolve("."), clone, { recursive: true, filter: (path) => !NOT_CLONED.has(path.split("/").at(-1) ?? "") });
-    linkDependencies(clone);
-  });
-  afterAll(() => {
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  /** With a home folder and a state folder of its own; what is built once (Temporal, images) is shared. */
-  async function start(name: string, args: string[]) {
-    const data = join(folder, name);
-    const home = join(folder, "home");
-    mkdirSync(home, { recursive: true });
-    const json = join(folder, `${name}.json`);
-    const env = {
-      ...{ PATH: process.env.PATH, HOME: home, TMPDIR: tmpdir(), PITSTOP_NO_INSTALL: "1" },
-      ...{ PITSTOP_CACHE: cacheFolder(), PITSTOP_DATA: data },
-    };
-    const command = ["start", "--", "--once", "--json", json, ...args];
-    const run = await execa("npm", command, { cwd: clone, env, extendEnv: false, reject: false, timeout: 280_000 });
-    return { ...run, data, json };
-  }
+describe("npm start -- --once", { timeout: 600_000 }, () => {
+  const { folder, start, interrupt } = freshClone();
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it("builds, takes a QEMU machine away and home, writes the record, and leaves nothing running", async () => {
     const run = await start("bios", []);
@@ -73,11 +35,41 @@ describe("npm start -- --once", { timeout: 300_000 }, () => {
     expect(report.installed).toMatchObject([{ machineId: before?.machineId, name: "Pitstop lab system" }]);
 
     for (const phase of AWAY_AND_HOME) expect(run.stdout).toContain(phase);
+    // What the machine is made of comes after the session and before the addresses.
+    const summary = run.stdout.slice(run.stdout.indexOf("the target is home"));
+    for (const line of [
+      /^machine +Pitstop Lab machine/m,
+      /^firmware +BIOS SeaBIOS /m,
+      /^processors +.*1 core, 1 thread/m,
+    ])
+      expect(summary).toMatch(line);
+    for (const line of [/^memory +\d+ MiB usable/m, /^disks +vda +\d+ MB /m, /^system +Pitstop lab system .*on /m])
+      expect(summary).toMatch(line);
+    expect(summary.indexOf("Pitstop lab system")).toBeLessThan(summary.indexOf("/api/v1"));
     expect(run.stdout).toMatch(/API +http:\/\/127\.0\.0\.1:\d+\/api\/v1/);
     const temporal = JSON.parse(readFileSync(join(run.data, "temporal", "server.json"), "utf8")) as { pid: number };
     expect(existsSync(`/proc/${temporal.pid}`)).toBe(false);
     const qemu = readFileSync(join(run.data, "lab", "machines", "lab-bios-1", "machine", "qemu.pid"), "utf8").trim();
     expect(existsSync(`/proc/${qemu}`)).toBe(false);
+  });
+
+  it("stops at Ctrl-C in order, saying what it stops", async () => {
+    const { signal, stderr, said, temporal } = await interrupt("stop", ["--machine", "process"], /Ctrl-C stops it\./);
+    expect(signal, `${said}\n${stderr}`).toBe("SIGINT");
+    const parts = [
+      "the lab's machines: lab-process-1",
+      "the API (http://127.0.0.1:",
+      "the worker that decides what sessions do next",
+      "the boot server and the agents' listener (",
+      "the worker that acts on the site's BMCs",
+      "the Temporal server (process ",
+      "the database (process ",
+    ].map((name) => `  stopping ${name}`);
+    const told = said.split("\n").filter((line) => parts.some((part) => line.startsWith(part)));
+    expect(told.map((line) => parts.findIndex((part) => line.startsWith(part)))).toEqual(parts.map((_, i) => i));
+    expect(said).toContain("Stopped.\n");
+    expect(stderr).toBe("");
+    expect(temporal).toBe(0);
   });
 
   it("that cannot begin says so in one sentence, and exits with a code that is not 0", async () => {
@@ -88,14 +80,3 @@ describe("npm start -- --once", { timeout: 300_000 }, () => {
     expect(existsSync(run.json)).toBe(false);
   });
 });
-
-/** The packages that are installed here, as `npm ci` would leave them: each by a link, so that the clone cannot change them. */
-function linkDependencies(clone: string): void {
-  const [from, to] = [resolve("node_modules"), join(clone, "node_modules")];
-  mkdirSync(to);
-  for (const name of readdirSync(from)) if (!name.startsWith(".pitstop")) symlinkSync(join(from, name), join(to, name));
-  const lock = createHash("sha256")
-    .update(readFileSync(join(clone, "package-lock.json")))
-    .digest("hex");
-  writeFileSync(join(to, ".pitstop-lock"), lock);
-}

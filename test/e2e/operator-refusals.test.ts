@@ -276,7 +276,7 @@ test.for(["PITSTOP_LISTEN", "PITSTOP_SITE_LISTEN", "PITSTOP_SITE_TLS_LISTEN", "P
     expect(said.exit).toBe(2);
     expect(said.err).toMatch(
       shared === "PITSTOP_DATA"
-        ? /^The catalogue is in use by process \d+ \(lock .*\); stop that one, or give this one another PITSTOP_DATA .*\.\n$/
+        ? /^The site's journal is in use by process \d+ \(lock .*\); stop that one, or give this one another PITSTOP_DATA\.\n$/
         : /^The address 127\.0\.0\.1:\d+ cannot be listened on \(EADDRINUSE\); set PITSTOP_\w+ to a free one\.\n$/,
     );
     if (shared !== "PITSTOP_DATA")

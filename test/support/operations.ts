@@ -14,6 +14,7 @@ import type { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab, LabTarget } from "../../src/lab/lab.js";
 import type { RunningServer } from "../../workers/serve.js";
+import { testDatabase } from "./database.js";
 import { freePort } from "./ports.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */
@@ -47,7 +48,8 @@ export class Operations {
     this.client = new PitstopClient({ url: server.api, token: server.token });
   }
 
-  static async start(): Promise<Operations> {
+  /** `embedded`: with a database of its own, as `npm start` has it, and not one on the suites' shared server. */
+  static async start({ embedded = false } = {}): Promise<Operations> {
     // Nothing to do where dist/ is what the sources say.
     execFileSync(process.execPath, [resolve("scripts/build.mjs")], { stdio: ["ignore", "ignore", "inherit"] });
     const data = mkdtempSync(join(tmpdir(), "pitstop-operations-"));
@@ -61,6 +63,7 @@ export class Operations {
       PITSTOP_SITE_URL: `http://10.0.2.2:${plain}`,
       PITSTOP_SITE_TLS_URL: `https://10.0.2.2:${tls}`,
       PITSTOP_LOG_LEVEL: "error",
+      ...(embedded ? {} : { DATABASE_URL: await testDatabase() }),
     };
     const config = loadConfig(env, data);
     const { startServer } = await built("workers/serve.js");

@@ -9,11 +9,12 @@ import type { SessionRecord } from "../../src/domain/record.js";
 import { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import { cacheFolder } from "./cache.js";
+import { killDatabase } from "./database.js";
 import { freePort } from "./ports.js";
 
 const root = resolve(import.meta.dirname, "../..");
 const PROGRAM = join(root, "bin/pitstop.js");
-/** Two busy cores start Temporal, PGlite and the workers within about 15 s. */
+/** Two busy cores start Temporal, the database and the workers within about 15 s. */
 const READY_MS = 120_000;
 
 export interface Said {
@@ -234,7 +235,8 @@ export class Operator {
 
   async close(): Promise<void> {
     await Promise.all([this.serve?.end("SIGTERM"), this.lab?.end("SIGTERM")]);
-    // A serve that was killed leaves its dev server to the next one, which there is not.
+    // A serve that was killed leaves its servers to the next one, which there is not.
+    killDatabase(this.data);
     if (existsSync(join(this.data, "temporal", "server.json"))) killed(this.temporalPid());
     rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 });
   }

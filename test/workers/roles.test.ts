@@ -36,11 +36,12 @@ test("a site by itself is refused without a Temporal address, and without the op
   expect(() => refuseUnfitRoles(config("site"), true)).not.toThrow();
 });
 
-test("api and sessions are apart only with a PostgreSQL server", () => {
-  expect(() => refuseUnfitRoles(config("api,site"), true)).toThrow(/PGlite here and takes one process.*DATABASE_URL/);
-  const postgres = { DATABASE_URL: "postgres://db/pitstop" };
-  expect(() => refuseUnfitRoles(config("api", postgres), true)).not.toThrow();
-  expect(() => refuseUnfitRoles(config("sessions", postgres), false)).not.toThrow();
+test("the role api by itself is refused where there is no database of the sessions", () => {
+  expect(() => refuseUnfitRoles(config("api,site"), true)).toThrow(/data\/database is not there; .*set DATABASE_URL/);
+  expect(() => refuseUnfitRoles(config("sessions"), false)).not.toThrow();
+  expect(() => refuseUnfitRoles(config("api", { DATABASE_URL: "postgres://db/pitstop" }), true)).not.toThrow();
+  mkdirSync(join(folder, "data", "database"), { recursive: true });
+  expect(() => refuseUnfitRoles(config("api"), true)).not.toThrow();
 });
 
 test("a second site on one folder is refused in one sentence", () => {

@@ -2,7 +2,8 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import type { Readiness } from "../../api/messages.js";
-import type { Config, dataFolder } from "../../config.js";
+import type { Config } from "../../config.js";
+import { lookAtDataFolder } from "../../data-folder.js";
 import { messageOf } from "../../domain/errors.js";
 import { configOf, connect, serverUrl } from "../client.js";
 import { EXIT } from "../exit.js";
@@ -34,7 +35,14 @@ async function doctor(io: Io, json: boolean): Promise<number> {
   const config = configOf(io);
   const server = await lookAtServer(io, serverUrl(config));
   const open = await lookAtOpenSessions(config);
-  const findings = [lookAtNode(), lookAtData(config), ...(await lookAtPackages(io)), ...server, ...open];
+  const findings = [
+    lookAtNode(),
+    await lookAtData(config),
+    ...(await lookAtDatabase(config)),
+    ...(await lookAtPackages(io)),
+    ...server,
+    ...open,
+  ];
   if (json) io.out(structured(findings, "json"));
   else {
     const marks = { ok: paint(io, "green", "ok  "), note: paint(io, "yellow", "note"), bad: paint(io, "red", "bad ") };
@@ -55,7 +63,7 @@ function lookAtNode(): Finding {
   };
 }
 
-function lookAtData(config: Parameters<typeof dataFolder>[0]): Finding {
+async function lookAtData(config: Config): Promise<Finding> {
   const probe = join(config.PITSTOP_DATA, `.doctor.${process.pid}`);
   // A client's machine has no data folder, and looking must not make one.
   if (!existsSync(config.PITSTOP_DATA)) {
@@ -68,7 +76,17 @@ function lookAtData(config: Parameters<typeof dataFolder>[0]): Finding {
   try {
     writeFileSync(probe, "");
     rmSync(probe);
-    return { what: "data folder", state: "ok", detail: `${config.PITSTOP_DATA} can be written` };
+    const { open, foreign } = await lookAtDataFolder(config.PITSTOP_DATA);
+    const [alien] = foreign;
+    if (alien) {
+      const detail = `${alien.path} belongs to the user ${alien.uid}, not to the owner of ${config.PITSTOP_DATA}; pitstop serve refuses that`;
+      return { what: "data folder", state: "bad", detail };
+    }
+    if (open[0]) {
+      const detail = `other users have rights to ${open[0]}${open.length > 1 ? ` and ${open.length - 1} more` : ""}; pitstop serve takes them away`;
+      return { what: "data folder", state: "note", detail };
+    }
+    return { what: "data folder", state: "ok", detail: `${config.PITSTOP_DATA} is its owner's alone` };
   } catch (error) {
     return {
       what: "data folder",
@@ -76,6 +94,14 @@ function lookAtData(config: Parameters<typeof dataFolder>[0]): Finding {
       detail: `${config.PITSTOP_DATA} cannot be written (${messageOf(error)}); give PITSTOP_DATA another folder, or this user the right`,
     };
   }
+}
+
+/** Only on the server's machine: the database that `serve` uses. One that DATABASE_URL names is told of by the server. */
+async function lookAtDatabase(config: Config): Promise<Finding[]> {
+  if (config.DATABASE_URL || !existsSync(config.PITSTOP_DATA)) return [];
+  const { lookAtEmbedded } = await import("../../catalogue/embedded/look.js");
+  const { ok, detail } = await lookAtEmbedded(config.PITSTOP_DATA);
+  return [{ what: "embedded database", state: ok ? "ok" : "bad", detail }];
 }
 
 /** What is missing keeps the lab or the image recipes from working; a server for real machines needs none of it. */

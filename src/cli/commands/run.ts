@@ -5,6 +5,7 @@ import { connect, whoAsks } from "../client.js";
 import { sayEnding } from "../ending.js";
 import { EXIT, exitOfRecord } from "../exit.js";
 import { follow } from "../follow.js";
+import { inventorySummary } from "../inventory.js";
 import type { Io } from "../io.js";
 import { plain, structured } from "../output.js";
 import { lineProgress, liveProgress, type Progress, silentProgress } from "../progress.js";
@@ -68,18 +69,23 @@ async function waitFor(io: Io, started: Started[], json: boolean, several: boole
   const progress: Progress = json ? silentProgress : io.tty ? liveProgress(io) : lineProgress(io);
   const interrupt = new AbortController();
   const onInterrupt = () => interrupt.abort();
+  const either = io.stop ? AbortSignal.any([interrupt.signal, io.stop]) : interrupt.signal;
   process.once("SIGINT", onInterrupt);
   progress.begin(started);
   try {
-    const records = await follow(connect(io), started, progress, interrupt.signal);
+    const records = await follow(connect(io), started, progress, either);
     progress.end();
     if (json) io.out(structured(several ? records : records[0], "json"));
+    // What several machines are made of would hide how their sessions went; session show has it for each.
+    const summary = json || several || !records[0] ? "" : inventorySummary(io, records[0]);
+    if (summary !== "") io.out(`\n${summary}`);
     // Only a terminal has shown the sentence where whoever looks for an error would look.
     const wrong = json || !io.tty ? records.filter((record) => exitOfRecord(record) !== EXIT.done) : [];
     for (const record of wrong) io.err(`${plain(sayEnding(record))}\n`);
     return Math.max(...records.map(exitOfRecord));
   } catch (error) {
     progress.end();
+    if (io.stop?.aborted) return EXIT.interrupted;
     if (!interrupt.signal.aborted) throw error;
     const names = started.map(({ target }) => target);
     io.err(

@@ -409,11 +409,11 @@ describe("a result", () => {
       scriptSha256: sha256("true\n"),
     }));
     const token = await site.token(planOf({ tasks }));
-    for (const { id } of tasks.slice(0, 512)) {
-      // An agent has so many requests a second; that bound is another one.
-      site.nowMs += 100;
-      expect((await post(site, token, id, result())).status, id).toBe(200);
-    }
+    expect((await post(site, token, "t-0", result())).status).toBe(200);
+    // As if the agent had sent them all: each is written with all before it, which takes its time.
+    const { results } = site.site.entry("r1-n07") as { results: Record<string, object> };
+    for (const { id } of tasks.slice(1, 511)) results[id] = { ...results["t-0"], id };
+    expect((await post(site, token, "t-511", result())).status).toBe(200);
     const more = await post(site, token, "t-512", result());
     expect([more.status, more.json.detail]).toEqual([422, "A session leaves at most 512 results at its site."]);
     expect((await post(site, token, "t-0", result())).status).toBe(200);

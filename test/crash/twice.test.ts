@@ -21,12 +21,12 @@ const CAMPAIGNS = ["planCampaign", "awaitFreeTarget"];
 /** Enough for every failing part at once on two cores. */
 const AT_ONCE = 12;
 /** Twice as many as are away at once, so that each rests at home, and those that a story changes for good. */
-const MACHINES = 2 * AT_ONCE + 36;
+const MACHINES = perTier("machines for them", { fast: 36, deep: 60 });
 const MINUTES = 60_000;
 /** All of them share the slots: each may have to wait for the cases of the others. */
 const TOGETHER = { timeout: 20 * MINUTES };
 const CALLS = perTier("calls of an activity that is run twice", { fast: 1, deep: Number.POSITIVE_INFINITY });
-const FAILURES = perTier("cases of each other way to fail", { fast: 3, deep: Number.POSITIVE_INFINITY });
+const FAILURES = perTier("cases of each other way to fail", { fast: 2, deep: Number.POSITIVE_INFINITY });
 
 /** How often each point was passed in a story, and what was written to the BMC. */
 const passed: Record<string, Passed> = {};

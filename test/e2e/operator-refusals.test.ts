@@ -7,6 +7,7 @@ import type { SessionRecord } from "../../src/domain/record.js";
 import type { Target } from "../../src/domain/target.js";
 import { type Home, Operator } from "../support/operator.js";
 import { freePort } from "../support/ports.js";
+import { perTier } from "../support/tier.js";
 
 let op: Operator;
 const names = [
@@ -261,7 +262,9 @@ test.for(requests)("%j is refused in one sentence, and nothing begins", async ([
   expect((await op.run("get", "actions", "-o", "json")).out).not.toContain('"good"');
 });
 
-test.for(["PITSTOP_LISTEN", "PITSTOP_SITE_LISTEN", "PITSTOP_SITE_TLS_LISTEN", "PITSTOP_DATA"])(
+const SHARED = ["PITSTOP_DATA", "PITSTOP_LISTEN", "PITSTOP_SITE_LISTEN", "PITSTOP_SITE_TLS_LISTEN"];
+const SERVES = perTier("settings that a second serve shares", { fast: 2, deep: 4 });
+test.for(SHARED.slice(0, SERVES))(
   "a second serve with the same %s says so in one sentence, and ends",
   { timeout: 120_000 },
   async (shared) => {

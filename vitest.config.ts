@@ -25,6 +25,7 @@ export default defineConfig(({ mode }) => ({
     expect: { poll: { timeout: 20_000 } },
     sequence: { sequencer: StoriesFirst },
     pool: "forks",
-    maxWorkers: Math.min(Math.max(2, availableParallelism()), MAX_WORKERS),
+    // One more than there are cores: the stories wait for machines and deadlines half of their time.
+    maxWorkers: Math.min(Math.max(2, availableParallelism() + 1), MAX_WORKERS),
   },
 }));

@@ -55,7 +55,7 @@ export function freshClone() {
     // npm itself ends by the signal, once what it started has ended.
     const { signal, stderr } = await run;
     const temporal = JSON.parse(readFileSync(join(data, "temporal", "server.json"), "utf8")) as { pid: number };
-    return { signal, stderr, said: said.slice(before), temporal: temporal.pid };
+    return { signal, stderr, before: said.slice(0, before), said: said.slice(before), temporal: temporal.pid };
   }
 
   return { folder, start, interrupt };

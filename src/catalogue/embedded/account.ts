@@ -59,11 +59,11 @@ async function hasEntry(): Promise<boolean> {
 }
 
 /** Null, or why PostgreSQL cannot be started so: the folder is looked for too, for a parent may be closed to that user. */
-async function probe({ prefix, uid }: Account, programs: Programs, folder: string): Promise<string | null> {
+async function probe({ prefix }: Account, programs: Programs, folder: string): Promise<string | null> {
   const started = await run([...prefix, programs.postgres, "--version"]);
   if (started.exitCode !== 0) return started.why;
-  // "nobody" may write into a folder of ours by its capability; a namespace has none, and needs none.
-  const reached = await run([...prefix, "test", uid === null ? "-w" : "-x", folder]);
+  // Not `test -x`: access(2) leaves out the capabilities of a user who is not root, which opening the folder does not.
+  const reached = await run([...prefix, "ls", "-d", `${folder}/.`]);
   return reached.exitCode === 0 ? null : `${folder} cannot be reached`;
 }
 

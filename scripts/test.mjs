@@ -1,7 +1,8 @@
 // npm test, npm run test:deep: lint, types, and the suites of a tier, on a fresh clone too. Names each test that was skipped,
 // which in CI none may be. Ends with one line: N passed, N failed[, N skipped].
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,7 +86,10 @@ await build();
 const { prepareAll } = await import(join(root, "dist/workers/prepare.js"));
 await prepareAll((line) => console.log(line));
 
-const node = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: "inherit" }).status === 0;
+const node = async (...args) => {
+  const [code] = await once(spawn(process.execPath, args, { cwd: root, stdio: "inherit" }), "exit");
+  return code === 0;
+};
 const bin = (name) => join(root, "node_modules", name);
 let passed = 0;
 let failed = 0;
@@ -96,12 +100,17 @@ const check = (name, ok) => {
   else failed++;
 };
 if (given.filters.length === 0 && given.isFirstPart) {
-  check("lint (biome)", node(bin("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."));
-  check("types (tsc)", node(bin("typescript/bin/tsc"), "--noEmit", "-p", "tsconfig.test.json"));
+  // Side by side: each uses one core.
+  const [lint, types] = await Promise.all([
+    node(bin("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."),
+    node(bin("typescript/bin/tsc"), "--noEmit", "-p", "tsconfig.test.json"),
+  ]);
+  check("lint (biome)", lint);
+  check("types (tsc)", types);
 }
 const file = join(mkdtempSync(join(tmpdir(), "pitstop-test-")), "report.json");
 process.env.PITSTOP_TEST_REPORT = file;
-const clean = node(
+const clean = await node(
   ...[bin("vitest/vitest.mjs"), "run", "--mode", given.tier],
   ...["--reporter=default", "--reporter=./scripts/reporter.mjs"],
   ...(given.shard ? [`--shard=${given.shard}`, "--passWithNoTests"] : []),

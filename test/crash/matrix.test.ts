@@ -15,7 +15,7 @@ const whole = process.env.PITSTOP_CRASH === "whole";
 const times = whole ? Number(process.env.PITSTOP_CRASH_TIMES ?? 1) : 1;
 const victims = (process.env.PITSTOP_CRASH_VICTIMS?.split(",") ?? VICTIMS) as Victim[];
 const only = process.env.PITSTOP_CRASH_CASE;
-const SAMPLE = perTier("cases of each victim", { fast: 4, deep: 14 });
+const SAMPLE = perTier("cases of each victim", { fast: 3, deep: 14 });
 /** A session that is never at its post proves nothing: where fewer than half were hit, others are drawn, so often in all. */
 const DRAWS = 3;
 const HOURS_MS = 6 * 3_600_000;

@@ -26,7 +26,7 @@ const MINUTES = 60_000;
 /** All of them share the slots: each may have to wait for the cases of the others. */
 const TOGETHER = { timeout: 20 * MINUTES };
 const CALLS = perTier("calls of an activity that is run twice", { fast: 1, deep: Number.POSITIVE_INFINITY });
-const FAILURES = perTier("cases of each other way to fail", { fast: 2, deep: Number.POSITIVE_INFINITY });
+const FAILURES = perTier("cases of each other way to fail", { fast: 1, deep: Number.POSITIVE_INFINITY });
 
 /** How often each point was passed in a story, and what was written to the BMC. */
 const passed: Record<string, Passed> = {};

@@ -3,7 +3,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { MAX_WORKERS } from "./test/support/ports.js";
 
-const STORIES = /\/test\/(crash|e2e|simulation|workflows)\//;
+const STORIES = /\/test\/(crash|e2e|images|simulation|workflows)\//;
 /** Stories take longest, and begin first: no worker is left alone with one at the end. The same order each time. */
 class StoriesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

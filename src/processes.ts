@@ -10,6 +10,16 @@ export interface ProcessIdentity {
 
 export const thisProcess = (): ProcessIdentity => ({ pid: process.pid, started: statOf(process.pid)?.started ?? null });
 
+/** An identity kept as JSON; null where the file is gone, or was torn by a power loss, since which nobody lives. */
+export function readIdentity(file: string): ProcessIdentity | null {
+  try {
+    const value = JSON.parse(readFileSync(file, "utf8")) as Partial<ProcessIdentity>;
+    return typeof value.pid === "number" && value.pid > 0 ? { pid: value.pid, started: value.started ?? null } : null;
+  } catch {
+    return null;
+  }
+}
+
 /** Whether that very process still runs. A zombie does not. */
 export function isRunning({ pid, started }: ProcessIdentity): boolean {
   if (!takesSignals(pid)) return false;

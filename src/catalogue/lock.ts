@@ -1,6 +1,6 @@
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { PitstopError } from "../domain/errors.js";
-import { isRunning, type ProcessIdentity, thisProcess } from "../processes.js";
+import { isRunning, type ProcessIdentity, readIdentity, thisProcess } from "../processes.js";
 
 /**
  * Takes the lock file, or refuses in one sentence when a living process has it. A dead process's lock is taken over.
@@ -15,11 +15,11 @@ export function takeLock(path: string, what: string, remedy: string): () => void
     // Two rounds: the second follows the removal of a dead one's lock; losing it then means a living rival.
     for (let round = 0; round < 2; round++) {
       if (tryLink(draft, path)) return () => releaseLock(path, mine);
-      const holder = readHolder(path);
+      const holder = readIdentity(path);
       if (holder && isRunning(holder)) throw taken(path, holder, what, remedy);
       removeDead(path, draft);
     }
-    throw taken(path, readHolder(path), what, remedy);
+    throw taken(path, readIdentity(path), what, remedy);
   } finally {
     rmSync(draft, { force: true });
   }
@@ -45,24 +45,14 @@ function removeDead(path: string, draft: string): void {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
     throw error;
   }
-  const moved = readHolder(aside);
+  const moved = readIdentity(aside);
   if (moved && isRunning(moved)) tryLink(aside, path);
   rmSync(aside, { force: true });
 }
 
 function releaseLock(path: string, mine: ProcessIdentity): void {
-  const holder = readHolder(path);
+  const holder = readIdentity(path);
   if (holder?.pid === mine.pid && holder.started === mine.started) rmSync(path, { force: true });
-}
-
-/** Null: the file is gone, or torn by a power loss, and then nobody holds it. */
-function readHolder(path: string): ProcessIdentity | null {
-  try {
-    const value = JSON.parse(readFileSync(path, "utf8")) as Partial<ProcessIdentity>;
-    return typeof value.pid === "number" && value.pid > 0 ? { pid: value.pid, started: value.started ?? null } : null;
-  } catch {
-    return null;
-  }
 }
 
 function taken(path: string, holder: ProcessIdentity | null, what: string, remedy: string): PitstopError {

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import type { Catalogue } from "../../src/catalogue/catalogue.js";
+import { postmasterOf } from "../../src/catalogue/embedded/cluster.js";
 import { type EmbeddedServer, ensureServer } from "../../src/catalogue/embedded/server.js";
 import { openPostgres } from "../../src/catalogue/postgres.js";
 import { catalogueOver } from "../../src/catalogue/sql-catalogue.js";
@@ -40,11 +40,7 @@ export const openTestCatalogue = async (): Promise<Catalogue> =>
 
 /** The process of the embedded database in a state folder; null where none was started, or it was stopped. */
 export function databasePid(data: string): number | null {
-  try {
-    return Number.parseInt(readFileSync(join(data, "database", "data", "postmaster.pid"), "utf8"), 10);
-  } catch {
-    return null;
-  }
+  return postmasterOf(join(data, "database", "data"));
 }
 
 /** kill -9 of the embedded database in a state folder, where one runs. */

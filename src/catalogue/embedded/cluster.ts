@@ -5,13 +5,12 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { bareEnvironment } from "../../domain/environment.js";
 import { PitstopError } from "../../domain/errors.js";
+import { runsAs } from "../../processes.js";
 import { type Account, chooseAccount } from "./account.js";
 import { findPrograms, type Programs } from "./programs.js";
 
 /** A data folder of PostgreSQL ("cluster" is PostgreSQL's word), and the server program of its version. */
 export interface Cluster {
-  /** The process id in `postmaster.pid`, which outlives a kill; null where there is none. */
-  postmaster(): number | null;
   /** Starts the server with these settings, in a process group of its own: a Ctrl-C meant for us must not reach it. */
   start(settings: Record<string, string>): Child;
 }
@@ -48,12 +47,8 @@ const SETTINGS: Record<string, string> = {
   cluster_name: "pitstop",
 };
 
-/** Opens the data folder below `dir`, made first where there is none. `isServer` says whether a process is its server. */
-export async function openCluster(
-  dir: string,
-  isServer: (pid: number) => boolean,
-  say: (line: string) => void,
-): Promise<Cluster> {
+/** Opens the data folder below `dir`, made first where there is none. */
+export async function openCluster(dir: string, say: (line: string) => void): Promise<Cluster> {
   const data = join(dir, "data");
   const made = existsSync(join(data, "PG_VERSION"));
   const programs = await findPrograms(made ? majorOf(data) : undefined);
@@ -62,13 +57,11 @@ export async function openCluster(
     say("making the database");
     await initialise(dir, programs, account);
   }
-  const postmaster = () => postmasterOf(data);
   return {
-    postmaster,
     start: (settings) => {
-      const before = postmaster();
+      const before = postmasterOf(data);
       // Its number was given to another program since, which PostgreSQL would take for a living server.
-      if (before !== null && !isServer(before)) rmSync(join(data, "postmaster.pid"), { force: true });
+      if (before !== null && !isServerOf(before, dir)) rmSync(join(data, "postmaster.pid"), { force: true });
       ensureOwner(data, account.uid ?? process.getuid?.() ?? null);
       return spawnServer(dir, programs, account, { ...SETTINGS, ...settings });
     },
@@ -140,6 +133,10 @@ function ensureOwner(path: string, uid: number | null): void {
 
 /** The process id in a data folder's `postmaster.pid`, which outlives a kill; null where there is none. */
 export const postmasterOf = (data: string): number | null => firstNumber(join(data, "postmaster.pid"));
+
+/** Whether a process is the server of the folder `dir`. */
+export const isServerOf = (pid: number, dir: string): boolean =>
+  runsAs(pid, ["-D", join(dir, "data"), "cluster_name=pitstop"]);
 
 /** The major version that made a data folder. */
 export function majorOf(data: string): number {

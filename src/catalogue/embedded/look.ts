@@ -2,10 +2,10 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { messageOf } from "../../domain/errors.js";
 import { chooseAccount } from "./account.js";
-import { majorOf, postmasterOf } from "./cluster.js";
+import { isServerOf, majorOf, postmasterOf } from "./cluster.js";
 import { refusePglite } from "./open.js";
 import { findPrograms } from "./programs.js";
-import { isServerOf, socketFolder } from "./server.js";
+import { socketFolder } from "./server.js";
 
 /** What `pitstop doctor` tells of the embedded database in `<data>/database`; changes nothing. */
 export async function lookAtEmbedded(data: string): Promise<{ ok: boolean; detail: string }> {

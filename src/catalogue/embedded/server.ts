@@ -4,9 +4,9 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { messageOf, PitstopError } from "../../domain/errors.js";
-import { boundLog, lastLine, runsAs, until } from "../../processes.js";
+import { boundLog, lastLine, until } from "../../processes.js";
 import { takeLock } from "../lock.js";
-import { type Cluster, openCluster } from "./cluster.js";
+import { type Cluster, isServerOf, openCluster, postmasterOf } from "./cluster.js";
 import { Sharers } from "./sharers.js";
 
 /** How a client reaches the server: a Unix socket, in a folder that only its owner may enter. */
@@ -139,7 +139,7 @@ class Server implements EmbeddedServer {
 
   /** The postmaster of this folder that runs now, whoever started it. */
   #runningPid(): number | null {
-    const pid = this.#cluster?.postmaster() ?? null;
+    const pid = postmasterOf(join(this.#dir, "data"));
     return pid !== null && this.#isOurs(pid) ? pid : null;
   }
 
@@ -148,7 +148,7 @@ class Server implements EmbeddedServer {
   }
 
   async #ensure(): Promise<void> {
-    this.#cluster ??= await openCluster(this.#dir, (pid) => this.#isOurs(pid), this.#say);
+    this.#cluster ??= await openCluster(this.#dir, this.#say);
     const running = this.#runningPid();
     if (running !== null && (await this.#becomesReady(running))) {
       if (this.#pid !== running) this.#log("adopted the running database", { pid: running });
@@ -212,10 +212,6 @@ class Server implements EmbeddedServer {
     );
   }
 }
-
-/** Whether a process is the server of the folder `dir`. */
-export const isServerOf = (pid: number, dir: string): boolean =>
-  runsAs(pid, ["-D", join(dir, "data"), "cluster_name=pitstop"]);
 
 const said = (error: unknown) => ({ error: messageOf(error) });
 

@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isRunning, type ProcessIdentity, thisProcess } from "../../processes.js";
+import { isRunning, readIdentity, thisProcess } from "../../processes.js";
 
 /** Counts openings in this process: a process may open one server twice. */
 let openings = 0;
@@ -33,14 +33,5 @@ export class Sharers {
       rmSync(file, { force: true });
       return [];
     });
-  }
-}
-
-function readIdentity(file: string): ProcessIdentity | null {
-  try {
-    const value = JSON.parse(readFileSync(file, "utf8")) as Partial<ProcessIdentity>;
-    return typeof value.pid === "number" ? { pid: value.pid, started: value.started ?? null } : null;
-  } catch {
-    return null;
   }
 }

@@ -30,7 +30,7 @@ export async function build({ quiet = false } = {}) {
     return false;
   }
   if (!quiet) console.log("building");
-  const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", root], {
+  const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript-7/bin/tsc"), "-p", root], {
     stdio: "inherit",
   });
   if (tsc.status !== 0) throw new Error("The TypeScript build failed; its errors are above.");

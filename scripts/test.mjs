@@ -103,7 +103,7 @@ if (given.filters.length === 0 && given.isFirstPart) {
   // Side by side: each uses one core.
   const [lint, types] = await Promise.all([
     node(bin("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."),
-    node(bin("typescript/bin/tsc"), "--noEmit", "-p", "tsconfig.test.json"),
+    node(bin("typescript-7/bin/tsc"), "--noEmit", "-p", "tsconfig.test.json"),
   ]);
   check("lint (biome)", lint);
   check("types (tsc)", types);

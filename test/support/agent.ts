@@ -112,10 +112,11 @@ export class AgentProcess {
   /** What the power command was told, one word a call. */
   powered(): string[] {
     const file = join(this.folder, "powered");
-    return existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
+    // The file is there before its line is.
+    return existsSync(file) ? readFileSync(file, "utf8").split("\n").slice(0, -1) : [];
   }
 
-  async untilPowered(timeoutMs = 15_000): Promise<string[]> {
+  async untilPowered(timeoutMs = 60_000): Promise<string[]> {
     const end = Date.now() + timeoutMs;
     while (Date.now() < end) {
       if (this.powered().length > 0) return this.powered();

@@ -35,7 +35,10 @@ export class FakeDoor implements SessionsDoor {
     const status = this.statuses.get(target);
     return status && status.phase !== "restored" ? status.session : null;
   }
+  /** How often a session's status was asked for. */
+  looks = 0;
   async status(ref: SessionRef) {
+    this.looks++;
     this.#fail();
     if (this.silence) throw this.silence;
     const status = this.statuses.get(ref.target);

@@ -181,7 +181,10 @@ describe("run", () => {
 
   /** Plays the session that `run` starts, once the command listens. */
   async function play(name: string, ending: "restored" | "failed" | "stranded" | "released") {
+    const looks = rig.door.looks;
     await expect.poll(async () => await watchers(rig)).toBeGreaterThan(0);
+    // Its first look is over: one that came late would find the end, and pass over what is told before it.
+    await expect.poll(() => rig.door.looks).toBeGreaterThan(looks);
     const session = rig.door.statuses.get(name)?.session ?? "";
     const about = { session, target: name };
     const none = { outcome: null, failure: null, stranded: null };

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { configDefaults, defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
-import { MAX_WORKERS } from "./test/support/ports.js";
+import { MAX_WORKERS } from "./test/support/free-port.js";
 
 /** Files whose suites start servers, set globals and live long: a process each. The rooms' own tests share processes. */
 const STORIES = ["test/{crash,e2e,images,simulation,workflows}/**/*.test.ts"];

@@ -41,14 +41,23 @@ function asFailure(thrown: unknown, name: string, context: Context, log: (messag
   if (context.cancellationSignal.aborted) return new CancelledFailure("cancelled");
   if (error instanceof ApplicationFailure) return error;
   if (error instanceof PitstopError) {
-    const { powerActions, mayObeyMs } = error.facts as Partial<FailedEffects>;
+    const { powerActions, mayObeyMs, wrote } = error.facts as Partial<FailedEffects>;
     return ApplicationFailure.create({
       message: error.message,
       type: error.code,
       nonRetryable: !isRetryable(error.code),
-      // What was done to the power before it failed belongs into the record as well.
-      ...(powerActions
-        ? { details: [{ powerActions, ...(mayObeyMs === undefined ? {} : { mayObeyMs }) } satisfies FailedEffects] }
+      // What was done before it failed belongs into the record as well.
+      ...(powerActions || wrote !== undefined
+        ? {
+            details: [
+              {
+                powerActions: powerActions ?? [],
+                ...(mayObeyMs === undefined ? {} : { mayObeyMs }),
+                // An earlier attempt may have written what this one found.
+                ...(wrote === undefined ? {} : { wrote: wrote || context.info.attempt > 1 }),
+              } satisfies FailedEffects,
+            ],
+          }
         : {}),
     });
   }
@@ -77,6 +86,9 @@ export function askedToStop(): AbortSignal {
 
 /** The signal of the activity that runs now. */
 export const cancellation = (): AbortSignal => Context.current().cancellationSignal;
+
+/** Which attempt of the activity runs now: 1, 2, … */
+export const attempt = (): number => Context.current().info.attempt;
 
 /** Waits; throws when the activity is cancelled in the meantime. */
 export async function pause(ms: number): Promise<void> {

@@ -11,6 +11,7 @@ import type {
   PowerAction,
   SessionPlan,
   SessionRequest,
+  SitePlan,
   TaskResult,
 } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
@@ -44,10 +45,14 @@ export interface Effects {
   bmcRequests: { total: number; powerPolls: number };
 }
 
-/** What a failure carries of that. `mayObeyMs`: how much of its time a system still has that was asked to shut down, in milliseconds. */
+/**
+ * What a failure carries of that. `mayObeyMs`: how much of its time a system still has that was asked to shut down, in milliseconds.
+ * `wrote`: whether the target was changed, or may have been; a lost answer counts, a refusal does not.
+ */
 export interface FailedEffects {
   powerActions: PowerAction[];
   mayObeyMs?: number;
+  wrote?: boolean;
 }
 
 /** `home`: the target's own system answers. `image`: its agent spoke to the site in this arming. */
@@ -56,18 +61,25 @@ export type Whereabouts = "off" | "home" | "image" | "unknown";
 /** On the queue `pitstop-site-<site>`; whatever touches hardware. */
 export interface SiteActivities {
   /** Identity compared, boot state and home's answers read, fsynced in the site's journal. Writes nothing to the target. */
-  captureSnapshot(input: { plan: SessionPlan }): Promise<Effects & { snapshot: BootSnapshot; notes: string[] }>;
+  captureSnapshot(input: { plan: SitePlan }): Promise<Effects & { snapshot: BootSnapshot; notes: string[] }>;
   /** The image's files are in the site's cache, with matching digests. */
-  stageImage(input: { plan: SessionPlan }): Promise<{ fetchedBytes: number }>;
-  /** The boot server serves the session's script and the override is set and read back. */
-  armTarget(input: { plan: SessionPlan; epoch: number; wasOff: boolean }): Promise<Effects>;
+  stageImage(input: { plan: SitePlan }): Promise<{ fetchedBytes: number }>;
+  /**
+   * The boot server serves the session's script and the override is set and read back. `wrote`: whether anything was written to the
+   * target; a failure tells the same as {@link FailedEffects}. `grade`: `lan` where the BMC does not verify where the medium is from.
+   */
+  armTarget(input: {
+    plan: SitePlan;
+    epoch: number;
+    wasOff: boolean;
+  }): Promise<Effects & { wrote: boolean; grade: SessionPlan["grade"]; notes: string[] }>;
   /**
    * The target is off. `home`: its own system runs (graceful, with deadline and policy). `image`: the image runs; where
    * it may have given way to the target's own system, that one is left alone, and `off` is false; `mute`: because nothing at all
    * is heard of it.
    */
   ensureOff(input: {
-    plan: SessionPlan;
+    plan: SitePlan;
     running: "home" | "image";
     /**
      * So long nothing was heard of it: since it was powered on, armed, by a boot that made no contact so far, or since its image was
@@ -77,23 +89,28 @@ export interface SiteActivities {
     why: string;
   }): Promise<Effects & { off: boolean; mute?: boolean; tookMs: number }>;
   /** Where the target is now: off, in its own system, in the image, or somewhere that cannot be told. */
-  locateTarget(input: { plan: SessionPlan; snapshot: BootSnapshot }): Promise<Effects & { where: Whereabouts }>;
+  locateTarget(input: { plan: SitePlan; snapshot: BootSnapshot }): Promise<Effects & { where: Whereabouts }>;
   /** The target is on. With `epoch`: armed, read back while it was off, before the power-on. */
-  ensureOn(input: { plan: SessionPlan; epoch: number | null; wasOff: boolean; why: string }): Promise<Effects>;
+  ensureOn(input: { plan: SitePlan; epoch: number | null; wasOff: boolean; why: string }): Promise<Effects>;
+  /**
+   * The target's control answers and is the machine that was proved. Waiting is the retry policy's: an attempt only asks. `attempts`:
+   * how many it took; one: nothing was away.
+   */
+  awaitControl(input: { plan: SitePlan }): Promise<Effects & { attempts: number }>;
   /** What is known of a boot that made no contact. */
-  diagnoseBoot(input: { plan: SessionPlan }): Promise<Effects & { diagnosis: BootDiagnosis }>;
+  diagnoseBoot(input: { plan: SitePlan }): Promise<Effects & { diagnosis: BootDiagnosis }>;
   /** The task has been run by the agent. Heartbeats while the agent works. */
-  offerTask(input: { plan: SessionPlan; task: PlannedTask }): Promise<TaskResult>;
+  offerTask(input: { plan: SitePlan; task: PlannedTask }): Promise<TaskResult>;
   /** Override, media and boot order are those of the snapshot; the boot server serves home; the agent's token is void. */
   restoreBoot(input: {
-    plan: SessionPlan;
+    plan: SitePlan;
     snapshot: BootSnapshot;
     /** An arming may be in force that the BMC does not show. */
     armUnsure?: boolean;
   }): Promise<Effects & { notes: string[] }>;
   /** Compares with the snapshot and waits for the home check's proof. */
   verifyHome(input: {
-    plan: SessionPlan;
+    plan: SitePlan;
     snapshot: BootSnapshot;
     /** True: a verified power-off lies between. False: none, so only an unchanged boot id is proof. Null: nobody knows. */
     rebooted: boolean | null;
@@ -104,5 +121,5 @@ export interface SiteActivities {
    * The site has forgotten the session and the BMC's session is closed. `untouched`: it ended before its first write, and
    * what it took over from a lost session stays for the next one.
    */
-  closeSite(input: { plan: SessionPlan; untouched: boolean }): Promise<Effects>;
+  closeSite(input: { plan: SitePlan; untouched: boolean }): Promise<Effects>;
 }

@@ -1,6 +1,6 @@
-import type { TargetControl } from "../src/control/control.js";
+import type { Capabilities, ControlIdentity, TargetControl } from "../src/control/control.js";
 import { PitstopError } from "../src/domain/errors.js";
-import type { PowerAction, SessionPlan } from "../src/domain/session.js";
+import type { PowerAction, SitePlan } from "../src/domain/session.js";
 import type { Target } from "../src/domain/target.js";
 import { cancellation } from "./activity.js";
 import type { Effects } from "./contract.js";
@@ -8,6 +8,15 @@ import type { Effects } from "./contract.js";
 /** What an activity did to a target, collected while it runs. */
 export interface Collected {
   powerActions: PowerAction[];
+  /** Whether the target was changed since the activity began, or may have been. */
+  wrote(): boolean;
+}
+
+export interface UseOptions {
+  /** Runs before the control is asked anything: what must be done, or refused, though the BMC is away. */
+  first?: () => Promise<unknown>;
+  /** The identity that the boot snapshot has. */
+  kept?: () => ControlIdentity | null;
 }
 
 /** Refused logins after which a session asks no more: three lock the account of some BMCs (iDRAC by default). */
@@ -33,10 +42,14 @@ export class Controls {
 
   constructor(private readonly connect: (target: Target) => Promise<TargetControl>) {}
 
-  /** Runs `use` alone on the target, and says what it cost. */
+  /**
+   * Runs `work` alone on the target, whose identity is proved before, and says what it cost. A failure carries whether anything
+   * was written.
+   */
   async use<T extends object>(
-    plan: SessionPlan,
-    use: (control: TargetControl, collected: Collected) => Promise<T>,
+    plan: SitePlan,
+    work: (can: Capabilities, collected: Collected) => Promise<T>,
+    { first, kept }: UseOptions = {},
   ): Promise<T & Effects> {
     const name = plan.target.name;
     return await this.alone(name, async () => {
@@ -44,9 +57,11 @@ export class Controls {
       this.mindRefusals(plan);
       const control = await this.get(plan);
       const before = control.usage();
-      const collected: Collected = { powerActions: [] };
+      const wrote = () => control.usage().writes > before.writes;
+      const collected: Collected = { powerActions: [], wrote };
       try {
-        const result = await use(control, collected);
+        await first?.();
+        const result = await work(await control.prove(kept?.() ?? null), collected);
         this.refusals.delete(name);
         const after = control.usage();
         return {
@@ -58,7 +73,7 @@ export class Controls {
         // A control that failed may hold a dead connection or session: the next attempt begins afresh.
         await this.close(name);
         this.noteRefusal(plan, error);
-        throw error;
+        throw error instanceof PitstopError ? withWrote(error, wrote()) : error;
       }
     });
   }
@@ -67,29 +82,29 @@ export class Controls {
    * Refuses what the BMC would refuse: an attempt whose failure never reached Temporal is made again, and each would log in once more.
    * A site that was restarted has forgotten, and asks again.
    */
-  private mindRefusals(plan: SessionPlan): void {
+  private mindRefusals(plan: SitePlan): void {
     const refusal = this.refusalOf(plan);
     if (refusal && refusal.times >= MAX_REFUSED_LOGINS) throw refusal.error;
   }
 
-  private noteRefusal(plan: SessionPlan, error: unknown): void {
+  private noteRefusal(plan: SitePlan, error: unknown): void {
     if (!(error instanceof PitstopError) || error.code !== "unauthorized") return;
-    const { session, retries = 0 } = plan;
+    const { session, now } = plan;
     const times = (this.refusalOf(plan)?.times ?? 0) + 1;
-    this.refusals.set(plan.target.name, { session, retries, times, error });
+    this.refusals.set(plan.target.name, { session, retries: now.retries, times, error });
   }
 
   /** Another session, or a person's word, begins anew: the password, or the BMC, may have been put right. */
-  private refusalOf({ target, session, retries = 0 }: SessionPlan): Refusal | null {
+  private refusalOf({ target, session, now }: SitePlan): Refusal | null {
     const refusal = this.refusals.get(target.name);
-    return refusal?.session === session && refusal.retries === retries ? refusal : null;
+    return refusal?.session === session && refusal.retries === now.retries ? refusal : null;
   }
 
   /** Logs out; the number of requests that the whole control has sent since `use` last counted is in the result. */
-  async end(plan: SessionPlan): Promise<Effects> {
+  async end(plan: SitePlan): Promise<Effects> {
     return await this.alone(plan.target.name, async () => {
       const held = this.open.get(plan.target.name);
-      const before = held?.control.usage() ?? { total: 0, powerPolls: 0 };
+      const before = held?.control.usage() ?? { total: 0, powerPolls: 0, writes: 0 };
       await this.close(plan.target.name);
       this.refusals.delete(plan.target.name);
       const after = held?.control.usage() ?? before;
@@ -102,7 +117,7 @@ export class Controls {
     await Promise.all([...this.open.keys()].map((name) => this.close(name)));
   }
 
-  private async get(plan: SessionPlan): Promise<TargetControl> {
+  private async get(plan: SitePlan): Promise<TargetControl> {
     const name = plan.target.name;
     const held = this.open.get(name);
     if (held?.session === plan.session) return held.control;
@@ -133,3 +148,7 @@ export class Controls {
     }
   }
 }
+
+/** `wrote` travels with the failure: a session whose arming changed nothing has nothing to put back. */
+const withWrote = (error: PitstopError, wrote: boolean): PitstopError =>
+  new PitstopError(error.code, error.message, { cause: error.cause, facts: { ...error.facts, wrote } });

@@ -47,14 +47,14 @@ export async function planSession(catalogue: Catalogue, objects: ObjectStore, in
     if (!adopted) {
       throw new PitstopError("conflict", `${target.name} has no open boot snapshot, so there is nothing to restore.`);
     }
-    return freeze({ ...base, ...restoreOnly });
+    return SessionPlan.parse({ ...base, ...restoreOnly });
   }
   try {
-    return freeze({ ...base, ...(await planWork(catalogue, objects, target, request)) });
+    return SessionPlan.parse({ ...base, ...(await planWork(catalogue, objects, target, request)) });
   } catch (error) {
     if (!base.adopted || !(error instanceof PitstopError) || isRetryable(error.code)) throw error;
     // Whatever was asked for is refused; the target is away all the same, and nobody else may know.
-    return freeze({ ...base, ...restoreOnly, refusal: { code: error.code, message: error.message } });
+    return SessionPlan.parse({ ...base, ...restoreOnly, refusal: { code: error.code, message: error.message } });
   }
 }
 
@@ -196,19 +196,18 @@ async function imageFor(catalogue: Lookup, action: Action, asked: string | undef
 
 function limitsOf(target: Target, action: Action | null): SessionPlan["limits"] {
   const limits = action?.limits;
-  return {
+  return withTotal({
     gracefulMs: durationMs(target.shutdown.graceful),
     bootMs: limits ? durationMs(limits.boot) : 0,
     bootAttempts: limits?.bootAttempts ?? 0,
     workMs: limits ? durationMs(limits.work) : 0,
     leaseMs: limits ? durationMs(limits.lease) : 0,
     homeMs: limits ? durationMs(limits.home) : DEFAULT_HOME_MS,
-  };
+  });
 }
 
-function freeze(plan: Omit<SessionPlan, "absoluteDeadline">): SessionPlan {
-  const l = plan.limits;
+/** The whole session's length: each deadline once, each boot attempt's, and a reserve. */
+function withTotal(l: Omit<SessionPlan["limits"], "totalMs">): SessionPlan["limits"] {
   const bootsMs = (l.bootMs * l.bootAttempts * (l.bootAttempts + 1)) / 2;
-  const totalMs = l.gracefulMs + bootsMs + l.workMs + l.homeMs + RESERVE_MS;
-  return SessionPlan.parse({ ...plan, absoluteDeadline: new Date(Date.now() + totalMs).toISOString() });
+  return { ...l, totalMs: l.gracefulMs + bootsMs + l.workMs + l.homeMs + RESERVE_MS };
 }

@@ -1,17 +1,27 @@
 import { agentTask } from "../src/agent/agent-task.js";
-import type { Site, SiteEntry } from "../src/boot/site.js";
-import type { BootChoice, TargetControl } from "../src/control/control.js";
-import type { OffHow } from "../src/control/ensure.js";
-import { ensureOff, ensureOn } from "../src/control/ensure.js";
+import {
+  captureBootState,
+  pendingIn,
+  powerOf,
+  readPower,
+  refuseUnreadable,
+  restoreBootState,
+} from "../src/control/boot-state.js";
+import type { BootChoice, Capabilities } from "../src/control/control.js";
+import { ensureOff, ensureOn, type OffHow } from "../src/control/ensure.js";
+import { armedOn, armNextBoot } from "../src/control/transitions.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { InventoryReport } from "../src/domain/inventory.js";
-import type { PlannedTask, PowerAction, SessionPlan, TaskResult } from "../src/domain/session.js";
-import type { BootSnapshot, BootState, HomeAnswer } from "../src/domain/snapshot.js";
+import { known } from "../src/domain/reading.js";
+import type { PlannedTask, PowerAction, SitePlan, TaskResult } from "../src/domain/session.js";
+import type { BootSnapshot, BootState, HomeAnswer, PowerState } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
+import type { SiteEntry } from "../src/site/entry.js";
+import type { Site } from "../src/site/site.js";
 import type { ObjectStore } from "../src/stores/store.js";
-import { askedToStop, cancellation } from "./activity.js";
+import { askedToStop, attempt, cancellation } from "./activity.js";
 import type { Effects, SiteActivities } from "./contract.js";
-import type { Controls } from "./controls.js";
+import type { Collected, Controls } from "./controls.js";
 import { leaveImage } from "./leaving.js";
 import { verifyHome } from "./proof.js";
 import { diagnose, locate } from "./whereabouts.js";
@@ -28,11 +38,16 @@ const NOTHING_DONE: Effects = { powerActions: [], bmcRequests: { total: 0, power
 /** The activities of a site's queue. */
 export function siteActivities(deps: SiteDeps): SiteActivities {
   const { site, objects, controls } = deps;
-  const own = (plan: SessionPlan) => owned(site, plan);
-  const note = (plan: SessionPlan) => (action: PowerAction) => site.note(plan.target.name, plan.session, action);
+  const own = (plan: SitePlan) => owned(site, plan);
+  const note = (plan: SitePlan) => (action: PowerAction) => site.note(plan.target.name, plan.session, action);
   // With all that the journal knows of the power: what a lost attempt did is told by the next one that is heard.
-  const use: Controls["use"] = async (plan, work) => {
-    const done = await controls.use(plan, work);
+  const use = async <T extends object>(
+    plan: SitePlan,
+    work: (can: Capabilities, collected: Collected) => Promise<T>,
+    first?: () => Promise<unknown>,
+  ): Promise<T & Effects> => {
+    const kept = () => site.entry(plan.target.name)?.snapshot?.identity ?? plan.adopted?.identity ?? null;
+    const done = await controls.use(plan, work, { kept, ...(first ? { first } : {}) });
     return { ...done, powerActions: notedIn(site, plan) ?? done.powerActions };
   };
 
@@ -42,18 +57,19 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       const notes: string[] = [];
       // What home is was seen long ago: a BMC that cannot be asked now must not make anyone forget that the target is away.
       if (entry.snapshot && entry.snapshot.session !== plan.session) {
-        // Told at once: what the lost session did to the power, the journal may have forgotten by the next call.
+        // The journal may have forgotten by the next call what the lost session did to the power.
         return { snapshot: entry.snapshot, notes, ...NOTHING_DONE, powerActions: notedIn(site, plan) ?? [] };
       }
-      return await use(plan, async (control) => {
-        const identity = await control.identify();
+      return await use(plan, async (can) => {
         if (entry.snapshot) return { snapshot: entry.snapshot, notes };
-        const state = await control.readState();
-        refusePending(plan, state);
+        const state = await captureBootState(can);
+        refuseUnreadable(plan.target.name, state);
+        const power = refusePowerless(plan, state);
+        refusePending(plan, can, state);
         const answers = await Promise.all(plan.target.home.map(deps.askHome));
-        const home = state.power === "On" ? answers : [];
-        await refuseDoubtfulPower(control, plan, state, answers);
-        if (state.power === "On" && !answers.some((answer) => answer.answered)) {
+        const home = power === "On" ? answers : [];
+        await refuseDoubtfulPower(can, plan, power, answers);
+        if (power === "On" && !answers.some((answer) => answer.answered)) {
           notes.push("No home check answered before departure, so the return cannot be compared with it.");
         }
         if (plan.target.control.some((c) => "redfish" in c && c.redfish.tls.insecure)) {
@@ -63,7 +79,7 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
           target: plan.target.name,
           session: plan.session,
           takenAt: new Date().toISOString(),
-          identity,
+          identity: can.identity,
           state,
           home,
         };
@@ -77,46 +93,62 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     },
 
     armTarget: ({ plan, epoch, wasOff }) =>
-      use(plan, async (control) => {
-        await own(plan);
-        await arm(site, control, plan, epoch, wasOff);
-        return {};
-      }),
+      use(
+        plan,
+        async (can, collected) => ({ ...(await arm(site, can, plan, epoch, wasOff)), wrote: collected.wrote() }),
+        () => own(plan),
+      ),
 
     ensureOff: ({ plan, running, unseenMs, why }) =>
-      use(plan, async (control, collected) => {
-        await own(plan);
-        const left =
-          running === "image" ? await leaveImage(deps, control, plan, unseenMs) : { by: "asking" as const, tookMs: 0 };
-        if (left.by === "leaving") return { off: false, mute: left.mute, tookMs: 0 };
-        const { graceful, then } = plan.target.shutdown;
-        const how: OffHow =
-          left.by === "force"
-            ? { mode: "force" }
-            : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
-        const done = await ensureOff(control, how, { why, signal: cancellation(), note: note(plan) });
-        collected.powerActions.push(...done.actions);
-        seenOff(site, plan);
-        return { off: true, tookMs: left.tookMs + done.tookMs };
-      }),
+      use(
+        plan,
+        async (can, collected) => {
+          const power = powerOf(can);
+          const left =
+            running === "image" ? await leaveImage(deps, power, plan, unseenMs) : { by: "asking" as const, tookMs: 0 };
+          if (left.by === "leaving") return { off: false, mute: left.mute, tookMs: 0 };
+          const { graceful, then } = plan.target.shutdown;
+          const how: OffHow =
+            left.by === "force"
+              ? { mode: "force" }
+              : { mode: "graceful", gracefulMs: plan.limits.gracefulMs, gracefulText: graceful, then };
+          const done = await ensureOff(power, how, { why, signal: cancellation(), note: note(plan) });
+          collected.powerActions.push(...done.actions);
+          seenOff(site, plan);
+          return { off: true, tookMs: left.tookMs + done.tookMs };
+        },
+        () => own(plan),
+      ),
 
     locateTarget: ({ plan, snapshot }) =>
-      use(plan, async (control) => ({ where: await locate(deps, control, plan, snapshot) })),
+      use(plan, async (can) => ({ where: await locate(deps, powerOf(can), plan, snapshot) })),
 
     ensureOn: ({ plan, epoch, wasOff, why }) =>
-      use(plan, async (control, collected) => {
-        await own(plan);
-        // Armed again while it is off: an override may have been spent, or lost, by the way down.
-        if (epoch !== null && (await control.power()) === "Off") {
-          seenOff(site, plan);
-          await arm(site, control, plan, epoch, wasOff);
-        }
-        const done = await ensureOn(control, { why, signal: cancellation(), note: note(plan) });
-        collected.powerActions.push(...done.actions);
-        return {};
+      use(
+        plan,
+        async (can, collected) => {
+          const options = { why, signal: cancellation(), note: note(plan) };
+          const armAgain = async (again: number) => {
+            seenOff(site, plan);
+            await arm(site, can, plan, again, wasOff);
+          };
+          const done = await (epoch === null
+            ? ensureOn(powerOf(can), options)
+            : armedOn(can, () => armAgain(epoch), options));
+          collected.powerActions.push(...done.actions);
+          return {};
+        },
+        () => own(plan),
+      ),
+
+    awaitControl: ({ plan }) =>
+      use(plan, async (can) => {
+        // The identity is proved before; a control that tells no power has answered by that.
+        if (can.power !== null) await readPower(can.power);
+        return { attempts: attempt() };
       }),
 
-    diagnoseBoot: ({ plan }) => use(plan, async (control) => ({ diagnosis: await diagnose(deps, control, plan) })),
+    diagnoseBoot: ({ plan }) => use(plan, async (can) => ({ diagnosis: await diagnose(deps, powerOf(can), plan) })),
 
     async offerTask({ plan, task }) {
       refuseUnplannedDestruction(plan, task);
@@ -127,21 +159,18 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     },
 
     restoreBoot: ({ plan, snapshot, armUnsure }) =>
-      use(plan, async (control) => {
-        await own(plan);
-        // The boot server first: from here on even a BMC that cannot be disarmed leads home.
-        await site.withdraw(plan.target.name, plan.session);
-        // A drive that does not eject must not leave the target armed.
-        const stuck = await refusalOf(control.restoreMedia(snapshot.state.media));
-        await control.restoreOverride(snapshot.state.override, armUnsure);
-        // An order that cannot be put right must not keep the target off: the comparison at home tells the difference.
-        const order = await refusalOf(control.restoreBootOrder(snapshot.state.bootOrder));
-        if (stuck) throw stuck;
-        return { notes: order ? [order.message] : [] };
-      }),
+      use(
+        plan,
+        async (can) => ({ notes: await restoreBootState(can, snapshot.state, armUnsure === true) }),
+        async () => {
+          await own(plan);
+          // The boot server first: from here on even a BMC that cannot be disarmed leads home.
+          await site.withdraw(plan.target.name, plan.session);
+        },
+      ),
 
     verifyHome: (input) =>
-      use(input.plan, (control, collected) => verifyHome(deps, control, collected, note(input.plan), input)),
+      use(input.plan, (can, collected) => verifyHome(deps, can, collected, note(input.plan), input)),
 
     async closeSite({ plan, untouched }) {
       const adopted = site.entry(plan.target.name)?.snapshot ?? null;
@@ -157,16 +186,16 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
  * The journal's entry for this session. What a lost session left behind, here or in the catalogue, is adopted: what was
  * home then is home now, whatever the target's boot state says today (promise 2).
  */
-async function adopt(site: Site, plan: SessionPlan): Promise<SiteEntry> {
+async function adopt(site: Site, plan: SitePlan): Promise<SiteEntry> {
   const entry = await site.open(plan, plan.session);
   if (entry.snapshot || !plan.adopted) return entry;
   return { ...entry, snapshot: await site.keepSnapshot(plan.target.name, plan.session, plan.adopted) };
 }
 
 /** The session's epoch at the site: an attempt of a session that has ended here must not touch the target. */
-async function owned(site: Site, plan: SessionPlan): Promise<SiteEntry> {
+async function owned(site: Site, plan: SitePlan): Promise<SiteEntry> {
   const entry = site.entry(plan.target.name);
-  if (entry?.session === plan.session && entry.snapshot) return entry;
+  if (entry?.session === plan.session && entry.snapshot) return await site.renew(plan);
   if (entry && entry.session !== plan.session && !plan.adopted) {
     throw new PitstopError("busy", `${plan.target.name} is held by the session ${entry.session} at this site.`);
   }
@@ -176,26 +205,15 @@ async function owned(site: Site, plan: SessionPlan): Promise<SiteEntry> {
 }
 
 /** Nothing runs any more, the target's own system included. */
-function seenOff(site: Site, plan: SessionPlan): void {
+function seenOff(site: Site, plan: SitePlan): void {
   const entry = site.entry(plan.target.name);
   if (entry?.session === plan.session) entry.ledger.ownSystemSeenAt = null;
 }
 
 /** What was done to the power in this session, by the site's journal; null where it does not know the session. */
-function notedIn(site: Site, plan: SessionPlan): PowerAction[] | null {
+function notedIn(site: Site, plan: SitePlan): PowerAction[] | null {
   const entry = site.entry(plan.target.name);
   return entry?.session === plan.session ? entry.ledger.powerActions : null;
-}
-
-/** The machine's own refusal of one part; whatever else goes wrong is thrown. */
-async function refusalOf(work: Promise<unknown>): Promise<PitstopError | null> {
-  try {
-    await work;
-    return null;
-  } catch (error) {
-    if (error instanceof PitstopError && error.code === "refused") return error;
-    throw error;
-  }
 }
 
 /**
@@ -203,9 +221,9 @@ async function refusalOf(work: Promise<unknown>): Promise<PitstopError | null> {
  * contradicts, or a second reading, is tried again (a machine on its way up or down, a reading that was wrong).
  */
 async function refuseDoubtfulPower(
-  control: TargetControl,
-  plan: SessionPlan,
-  { power }: BootState,
+  can: Capabilities,
+  plan: SitePlan,
+  power: PowerState,
   answers: HomeAnswer[],
 ): Promise<void> {
   const speaks = answers.find((answer) => answer.answered);
@@ -217,7 +235,7 @@ async function refuseDoubtfulPower(
       `The BMC of ${name} says that it is off, and ${speaks.check} answers: its power was read wrong, or that check reaches another machine. Correct the check, or start again.`,
     );
   }
-  if ((await control.power()) === power) return;
+  if ((await readPower(powerOf(can))) === power) return;
   throw new PitstopError(
     "unreachable",
     `The BMC of ${name} said that it is ${power === "On" ? "on, and then that it is off" : "off, and then that it is on"}: its power is changing, or was read wrong.`,
@@ -225,7 +243,7 @@ async function refuseDoubtfulPower(
 }
 
 /** The grade of the boot path and the owner's leave were asked for the action: what is supplied later is bound by that. */
-function refuseUnplannedDestruction(plan: SessionPlan, task: PlannedTask): void {
+function refuseUnplannedDestruction(plan: SitePlan, task: PlannedTask): void {
   if (!task.destructive || plan.action?.destructive) return;
   throw new PitstopError(
     "refused",
@@ -233,23 +251,34 @@ function refuseUnplannedDestruction(plan: SessionPlan, task: PlannedTask): void 
   );
 }
 
-/** What somebody else left pending is theirs: it is refused, in one sentence, before anything is changed. */
-function refusePending(plan: SessionPlan, state: BootState): void {
+/** A session turns its target off and on: it cannot yet leave the restart to the system that runs. */
+function refusePowerless(plan: SitePlan, state: BootState): PowerState {
+  const power = known(state.power);
+  if (power !== null) return power;
+  throw new PitstopError(
+    "refused",
+    `The control of ${plan.target.name} does not tell its power, and a session turns it off and on; name a redfish control that does.`,
+  );
+}
+
+/** `refusePending` refuses a target on which somebody else left an override or a medium, before anything is changed. */
+function refusePending(plan: SitePlan, can: Capabilities, state: BootState): void {
   const name = plan.target.name;
-  if (state.override.enabled === "Once") {
+  const override = pendingIn(can, state, "override");
+  if (override !== null) {
     throw new PitstopError(
       "refused",
-      `${name} has a one-time boot override pending (${state.override.target}) that is not ours; clear it, or let it be used, and start again.`,
+      `${name} has a one-time boot override pending (${override}) that is not ours; clear it, or let it be used, and start again.`,
     );
   }
-  const medium = state.media.find((slot) => slot.inserted);
-  if (medium) {
+  const slot = pendingIn(can, state, "media");
+  if (slot !== null) {
     throw new PitstopError(
       "refused",
-      `${name} has a medium inserted in ${medium.slot} that is not ours; eject it and start again.`,
+      `${name} has a medium inserted in ${slot} that is not ours; eject it and start again.`,
     );
   }
-  if (plan.image && state.secureBoot) {
+  if (plan.image && known(state.secureBoot) === true) {
     throw new PitstopError(
       "refused",
       `${name} has Secure Boot on, and its boot chain must then be signed, which Pitstop does not yet serve; turn Secure Boot off for maintenance or use an action without an image.`,
@@ -260,17 +289,35 @@ function refusePending(plan: SessionPlan, state: BootState): void {
 /** The boot server serves the session's script, the medium is in, and the override is set and read back. */
 async function arm(
   site: Site,
-  control: TargetControl,
-  plan: SessionPlan,
+  can: Capabilities,
+  plan: SitePlan,
   epoch: number,
   wasOff: boolean,
-): Promise<void> {
-  const urls = await site.publish(plan.target.name, plan.session, epoch, wasOff);
-  if (urls.mediaUrl !== null) await control.insertMedia(urls.mediaUrl);
-  await control.arm(choiceOf(plan, urls.httpBootUri));
+): Promise<{ grade: SitePlan["grade"]; notes: string[] }> {
+  const { mediaUrl, httpBootUri } = await site.publish(plan.target.name, plan.session, epoch, wasOff);
+  const { name, boot } = plan.target;
+  let { grade } = plan;
+  const notes: string[] = [];
+  if (mediaUrl !== null) {
+    if (can.media === null) {
+      throw new PitstopError(
+        "refused",
+        `${name}'s control has no virtual media; give pxe or uefi-http first in boot.via.`,
+      );
+    }
+    // Without the owner's leave a destructive action needs a path that is proved, not claimed.
+    const verify = plan.action?.destructive === true && !boot.allow.includes("destructive-over-lan");
+    const medium = await can.media.insert(mediaUrl, { verify });
+    if (!medium.verified && grade === "sealed") {
+      grade = "lan";
+      notes.push(`${name}'s BMC does not verify the server that its medium is from, so its boot path counts as lan.`);
+    }
+  }
+  const armed = await armNextBoot(can, plan.target, choiceOf(plan, httpBootUri));
+  return { grade, notes: [...notes, ...armed.notes] };
 }
 
-function choiceOf(plan: SessionPlan, uri: string): BootChoice {
+function choiceOf(plan: SitePlan, uri: string): BootChoice {
   if (plan.via === "uefi-http") return { via: "uefi-http", uri };
   if (plan.via === "virtual-media") return { via: "virtual-media" };
   if (plan.via === "pxe") return { via: "pxe" };
@@ -278,7 +325,7 @@ function choiceOf(plan: SessionPlan, uri: string): BootChoice {
 }
 
 /** The finding of the task that makes the action's report must be that report. */
-async function checkReport(objects: ObjectStore, plan: SessionPlan, result: TaskResult): Promise<TaskResult> {
+async function checkReport(objects: ObjectStore, plan: SitePlan, result: TaskResult): Promise<TaskResult> {
   if (plan.action?.report !== "inventory" || result.name !== "inventory" || result.status !== "succeeded")
     return result;
   const failed = (reason: string): TaskResult => ({ ...result, status: "failed", reason });

@@ -1,21 +1,23 @@
-import type { SiteEntry } from "../src/boot/site.js";
-import type { TargetControl } from "../src/control/control.js";
-import type { BootDiagnosis, SessionPlan } from "../src/domain/session.js";
+import { readPower } from "../src/control/boot-state.js";
+import type { Power } from "../src/control/control.js";
+import { known } from "../src/domain/reading.js";
+import type { BootDiagnosis, SitePlan } from "../src/domain/session.js";
 import type { BootSnapshot, HomeAnswer } from "../src/domain/snapshot.js";
+import type { SiteEntry } from "../src/site/entry.js";
 import type { Whereabouts } from "./contract.js";
 import type { SiteDeps } from "./site.js";
 
 /** Where the target is now, by its power, its own system's answers, and the agent's contact. */
 export async function locate(
   deps: Pick<SiteDeps, "site" | "askHome">,
-  control: TargetControl,
-  plan: SessionPlan,
+  power: Power,
+  plan: SitePlan,
   snapshot: BootSnapshot,
 ): Promise<Whereabouts> {
-  if ((await control.power()) === "Off") return "off";
+  if ((await readPower(power)) === "Off") return "off";
   const answers = await Promise.all(plan.target.home.map(deps.askHome));
   if (answers.some((answer) => isHome(answer, snapshot.home))) return "home";
-  // A port may be anybody's: what says nothing of who it is does not count against an agent that has said hello.
+  // A port may belong to any machine: an answer without an identity does not outweigh the agent's hello.
   const boot = deps.site.entry(plan.target.name)?.boot;
   if (boot?.helloAt && !boot.revoked) return "image";
   return answers.some((answer) => speaksForHome(answer, snapshot.home)) ? "home" : "unknown";
@@ -31,12 +33,12 @@ export async function locate(
  */
 export async function whatRuns(
   deps: Pick<SiteDeps, "site" | "askHome">,
-  control: TargetControl,
-  plan: SessionPlan,
+  power: Power,
+  plan: SitePlan,
   muteMs: number,
   unseen: boolean,
 ): Promise<"home" | "perhaps" | "mute" | "image"> {
-  if ((await control.power()) === "Off") return "image";
+  if ((await readPower(power)) === "Off") return "image";
   const entry = deps.site.entry(plan.target.name);
   if (entry?.ledger.ownSystemSeenAt) return "home";
   const before = entry?.snapshot?.home ?? [];
@@ -62,7 +64,7 @@ function hasEnded(entry: SiteEntry | null): boolean {
 }
 
 /** Its silence says something only of a system that answers at all, and only when its time to come up is over. */
-function mayYetAnswer(plan: SessionPlan, snapshot: BootSnapshot | null, onForMs: number): boolean {
+function mayYetAnswer(plan: SitePlan, snapshot: BootSnapshot | null, onForMs: number): boolean {
   const couldAnswer =
     snapshot?.state.power === "Off" ? plan.target.home.length > 0 : snapshot?.home.some((answer) => answer.answered);
   return !couldAnswer || onForMs < plan.limits.homeMs;
@@ -83,15 +85,15 @@ function speaksForHome(answer: HomeAnswer, before: HomeAnswer[]): boolean {
 /** Why a boot made no contact: what of it was seen, in one sentence that says where to look. */
 export async function diagnose(
   deps: Pick<SiteDeps, "site" | "askHome">,
-  control: TargetControl,
-  plan: SessionPlan,
+  power: Power,
+  plan: SitePlan,
 ): Promise<BootDiagnosis> {
-  const power = await control.power();
+  const state = await readPower(power);
   const contacts = deps.site.contacts(plan.target.name);
-  const answers = power === "On" ? await Promise.all(plan.target.home.map(deps.askHome)) : [];
+  const answers = state === "On" ? await Promise.all(plan.target.home.map(deps.askHome)) : [];
   const homeAnswering = answers.some((answer) => answer.answered);
-  const bootProgress = power === "On" ? await control.bootProgress() : null;
-  const seen = { power, ...contacts, homeAnswering, bootProgress };
+  const bootProgress = state === "On" ? known(await power.progress()) : null;
+  const seen = { power: state, ...contacts, homeAnswering, bootProgress };
   return { ...seen, summary: plan.via === "virtual-media" ? summaryOfMedium(seen) : summaryOf(seen) };
 }
 

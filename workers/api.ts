@@ -6,25 +6,25 @@ import { operatorToken } from "../src/api/token.js";
 import type { Catalogue } from "../src/catalogue/catalogue.js";
 import type { Config } from "../src/config.js";
 import type { ObjectStore } from "../src/stores/store.js";
-import type { TemporalDoor } from "../src/temporal/door.js";
+import type { TemporalSessionService } from "../src/temporal/session-service.js";
 
 /** Role `api`: what people and programs speak to. */
-export async function startApiRole(parts: {
+export async function startApiRole(deps: {
   config: Config;
   catalogue: Catalogue;
   objects: ObjectStore;
-  door: TemporalDoor;
+  sessions: TemporalSessionService;
   events: EventBus;
   /** Null: histories are not encrypted. */
   codec: PayloadCodec | null;
   log: Logger;
 }): Promise<RunningApi & { token: string }> {
-  const { config, catalogue, objects, door, events, codec, log } = parts;
+  const { config, catalogue, objects, sessions, events, codec, log } = deps;
   const token = operatorToken(config);
   const api = await startApi({
     config,
     catalogue,
-    sessions: door,
+    sessions,
     events,
     log,
     token,

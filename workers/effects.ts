@@ -1,3 +1,4 @@
+import type { Capabilities, TargetControl } from "../src/control/control.js";
 import type { BmcPool } from "../src/control/redfish/transport.js";
 
 /** A side effect of a session, right before it or right after it. */
@@ -12,8 +13,8 @@ export interface Effect {
 }
 
 /**
- * Called and awaited at each point. What it throws fails the call: before, nothing was done; after, it was done, but
- * its caller is told that it failed.
+ * Called and awaited at each point. What it throws fails the call. Before: nothing was done. After: the effect has happened,
+ * and its caller gets the error.
  */
 export type EffectHook = (effect: Effect) => Promise<void> | void;
 
@@ -23,10 +24,14 @@ const HOOK = Symbol.for("pitstop.effects");
 /** By room, the methods that change nothing outside their process. Whatever is not named here is a side effect. */
 export const READS = {
   activity: [],
-  control: ["identify", "readState", "power", "bootProgress", "usage"],
+  control: ["prove", "usage"],
+  power: ["read", "compare", "pending", "progress"],
+  nextBoot: ["read", "compare", "pending"],
+  bootOrder: ["read", "compare", "pending", "asksNetworkFirst"],
+  media: ["read", "compare", "pending"],
   journal: ["get", "all", "put"],
   link: ["isAlive", "isOver", "progress"],
-  fates: ["held", "of"],
+  states: ["held", "of"],
   catalogue: ["get", "list", "openSnapshot", "openSnapshots", "getRecord", "listRecords", "ping", "close"],
   objects: ["get", "has"],
   agent: ["authenticate", "told", "answer", "progress"],
@@ -34,8 +39,8 @@ export const READS = {
 export type Room = keyof typeof READS;
 
 /**
- * The object itself; where a test has left a hook, the object with that hook around each method that has a side effect.
- * The wiring is the one place that hands these objects out, so nothing can pass by it.
+ * The object itself. Where a test has left a hook: the object with that hook around each method that has a side effect. Only
+ * the wiring hands these objects out, so that no call goes past the hook.
  */
 export function watched<T extends object>(room: Room, object: T, target: string | null = null): T {
   const hook = installed();
@@ -50,6 +55,26 @@ export function watched<T extends object>(room: Room, object: T, target: string 
         around(hook, `${room}.${name}`, target ?? targetOf(args), () => value.apply(of, args));
     },
   });
+}
+
+/** The same for a control, and for each capability that its proof gives. */
+export function watchedControl(control: TargetControl, target: string): TargetControl {
+  if (!installed()) return control;
+  const watch = <T extends object>(room: Room, capability: T | null) =>
+    capability === null ? null : watched(room, capability, target);
+  const ofCapabilities = (can: Capabilities): Capabilities => ({
+    ...can,
+    power: watch("power", can.power),
+    nextBoot: watch("nextBoot", can.nextBoot),
+    bootOrder: watch("bootOrder", can.bootOrder),
+    media: watch("media", can.media),
+  });
+  const proving: TargetControl = {
+    prove: async (kept) => ofCapabilities(await control.prove(kept)),
+    usage: () => control.usage(),
+    close: () => control.close(),
+  };
+  return watched("control", proving, target);
 }
 
 /** The same for the connections to a BMC: each request that is no reading. */
@@ -89,14 +114,14 @@ function nounOf(path: string): string {
   return segments.at(-1) ?? "";
 }
 
-/** What a write is about, where one path takes several. */
+/** What a write changes, where one path takes several kinds of write. */
 function whatOf(body: string | null): string | null {
   const { ResetType: reset, Boot: boot } = body === null ? {} : JSON.parse(body);
   if (typeof reset === "string") return reset;
   return boot && "BootOrder" in boot ? "BootOrder" : null;
 }
 
-/** The target that the first argument names, in any of the forms in which our methods are told of one. */
+/** The target that the first argument names, in any of the forms that our methods take; null where it names none. */
 function targetOf([first]: unknown[]): string | null {
   if (typeof first === "string") return first;
   const at = (value: unknown, ...path: string[]): unknown =>

@@ -1,9 +1,10 @@
 import type { SiteActivities } from "../activities/contract.js";
 import type { EventBus } from "../src/api/events.js";
-import type { SiteEntry, SiteProgress } from "../src/boot/site.js";
 import type { Phase } from "../src/domain/ids.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type { PhaseTime, SessionPlan } from "../src/domain/session.js";
+import type { SiteEntry } from "../src/site/entry.js";
+import type { SiteProgress } from "../src/site/session-link.js";
 
 const PHASE_OF: Partial<Record<keyof SiteActivities, Phase>> = {
   stageImage: "staging",
@@ -13,12 +14,12 @@ const PHASE_OF: Partial<Record<keyof SiteActivities, Phase>> = {
   verifyHome: "verifying",
 };
 
-/** More than a site has away at once; of those beyond, the phases between the records are not told. */
+/** More than a site has away at once. Watchers of the sessions beyond it get the phases of the records only. */
 const MAX_SESSIONS = 4_096;
 
 /**
- * Tells the watchers how sessions go, from the activities' side: it costs no history and no query. The records say what
- * counts, at a session's turns; in between, the activities that begin at this site show which phase it has entered.
+ * Publishes how sessions go, from the activities' side, which costs no history and no query. A record comes at each turn of a
+ * session. In between, the activities that begin at this site show which phase the session has entered.
  */
 export class Watch {
   readonly #phases = new Map<string, PhaseTime[]>();
@@ -29,7 +30,7 @@ export class Watch {
   recorded(record: SessionRecord): void {
     const { session, target, phase, phases, outcome, failure, stranded, ending, untouched } = record;
     this.#phases.set(session, [...phases]);
-    // Of a session that was lost nobody tells the end.
+    // A lost session publishes no end, so its phases are forgotten here.
     const [oldest] = this.#phases.keys();
     if (this.#phases.size > MAX_SESSIONS && oldest !== undefined) this.#phases.delete(oldest);
     this.events.publish({ type: "session.phase", session, target, phase, phases, outcome, failure, stranded });

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Reconciler } from "../activities/reconciler.js";
 import { messageOf } from "../src/domain/errors.js";
+import type { Reconciler, ReconcilerLog } from "../src/site/reconciler.js";
 
-/** A session that was lost is noticed within this time; its image has a lease of minutes. */
+/** A lost session is noticed within this time; the lease of its image lasts minutes. */
 const BETWEEN_MS = 20_000;
 
-/** Reconciles at once and then again and again, until the returned function is called. A round that fails is said once. */
+/** Reconciles at once and then every 20 s, until the returned function is called. Rounds that fail in the same way are logged once. */
 export function reconcileInRounds(
   reconciler: Reconciler,
-  log: (message: string, facts: object) => void,
+  log: ReconcilerLog,
   betweenMs = BETWEEN_MS,
 ): () => Promise<void> {
   const stop = new AbortController();

@@ -4,20 +4,21 @@ import type { Logger } from "pino";
 import { EventBus } from "../src/api/events.js";
 import type { Catalogue } from "../src/catalogue/catalogue.js";
 import { postmasterOf } from "../src/catalogue/embedded/cluster.js";
-import { takeLock } from "../src/catalogue/lock.js";
 import { openCatalogue } from "../src/catalogue/sql-catalogue.js";
 import { type Config, dataFolder, ROLES, type Role } from "../src/config.js";
 import { secureDataFolder } from "../src/data-folder.js";
 import { messageOf } from "../src/domain/errors.js";
 import type { SessionRecord } from "../src/domain/record.js";
+import { takeLock } from "../src/process-lock.js";
+import { lockSite } from "../src/site/lock.js";
 import { openFileStore } from "../src/stores/file-store.js";
 import { ensureRetention, ensureSearchAttributes } from "../src/temporal/attributes.js";
 import { findTemporal } from "../src/temporal/binary.js";
 import { configuredAddress, connectTemporal } from "../src/temporal/connect.js";
 import { type DevServer, ensureDevServer } from "../src/temporal/devserver.js";
-import { TemporalDoor } from "../src/temporal/door.js";
 import { temporalLink } from "../src/temporal/link.js";
 import type { Say } from "../src/temporal/say.js";
+import { TemporalSessionService } from "../src/temporal/session-service.js";
 import { registerBuiltins } from "./builtins.js";
 import { makeCurrent, versionOf } from "./deployment.js";
 import { watched } from "./effects.js";
@@ -35,7 +36,7 @@ import { terminalSay } from "./terminal.js";
 const RETENTION_DAYS = 30;
 /** How long a stop waits for the names of the targets that are away. */
 const OPEN_MS = 3_000;
-/** A session that lives tells its phase at once. */
+/** How long a stop waits for the phase of one session. A running worker answers at once. */
 const PHASE_MS = 1_500;
 
 /** A process with the roles that it was given; what belongs to another role is null. */
@@ -93,14 +94,13 @@ export async function startRoles(config: Config, say: Say, stop?: Stop): Promise
     await ownDataFolder(config, log);
     refuseUnfitRoles(config, configuredAddress() !== null);
     // The locks first: they refuse a second server on the same folder before anything else is touched.
-    const lock = (part: string, what: string) => {
-      const unlock = takeLock(join(dataFolder(config, part), "lock"), what, "another PITSTOP_DATA");
-      undo.push(async () => unlock());
-    };
-    // Two sites on one folder would overwrite each other's journal.
-    if (has("site")) lock("site", "The site's journal");
+    const hold = (unlock: () => void) => undo.push(async () => unlock());
+    if (has("site")) hold(lockSite(dataFolder(config, "site")));
     // Each of two processes would stop the dev server that both use.
-    if (has("sessions") && !configuredAddress()) lock("temporal", "The Temporal server of this folder");
+    if (has("sessions") && !configuredAddress()) {
+      const file = join(dataFolder(config, "temporal"), "lock");
+      hold(takeLock(file, "The Temporal server of this folder", "another PITSTOP_DATA"));
+    }
     const catalogue = has("api") || has("sessions") ? await readyCatalogue(config, say, log, undo, stop) : null;
     goOn();
     const { temporal, where, uiUrl } = await readyTemporal(config, say, log, undo, stop);
@@ -109,7 +109,7 @@ export async function startRoles(config: Config, say: Say, stop?: Stop): Promise
     const objects = watched("objects", openFileStore(dataFolder(config, "objects")));
     const events = new EventBus();
     const watch = new Watch(events);
-    const door = new TemporalDoor(temporal.client, (script) => objects.put(Buffer.from(script, "utf8")));
+    const sessions = new TemporalSessionService(temporal.client, (script) => objects.put(Buffer.from(script, "utf8")));
     const failed: Promise<never>[] = [];
     let site: RunningRoles["site"] = null;
     let sited = (): OpenSession[] => [];
@@ -135,22 +135,22 @@ export async function startRoles(config: Config, say: Say, stop?: Stop): Promise
     if (has("sessions") && catalogue) {
       const recorded = (record: SessionRecord) => watch.recorded(record);
       const { startSessions } = await import("./sessions.js");
-      const running = await startSessions({ temporal, catalogue, objects, door, watch: recorded, version, log });
+      const running = await startSessions({ temporal, catalogue, objects, sessions, watch: recorded, version, log });
       undo.push(part("the worker that decides what sessions do next", () => running.stop()));
       failed.push(running.failed);
     }
     if (has("api") && catalogue) {
       const codec = temporal.sealed ? (temporal.dataConverter.payloadCodecs?.[0] ?? null) : null;
       const { startApiRole } = await import("./api.js");
-      const running = await startApiRole({ config, catalogue, objects, door, events, codec, log });
+      const running = await startApiRole({ config, catalogue, objects, sessions, events, codec, log });
       undo.push(part(`the API (${running.url})`, () => running.close()));
-      // A process of sessions alone is an old build that is kept for those that began on it.
+      // A process of sessions alone is an old build, kept for the sessions that began on it.
       if (version && has("sessions")) await makeCurrent(temporal, version);
       api = { url: running.url, token: running.token };
     }
     const at = { address: where.address, namespace: where.namespace, uiUrl };
     goOn();
-    const openSessions = async () => (catalogue ? await sessionsNow(catalogue, door) : sited());
+    const openSessions = async () => (catalogue ? await sessionsNow(catalogue, sessions) : sited());
     return { api, temporal: at, site, failed: Promise.race(failed), openSessions, left, close };
   } catch (error) {
     await close(stop?.tell);
@@ -161,19 +161,19 @@ export async function startRoles(config: Config, say: Say, stop?: Stop): Promise
 /** PITSTOP_DATA, and all below it, belongs to this process's user alone from here on. */
 async function ownDataFolder(config: Config, log: Logger): Promise<void> {
   const tightened = await secureDataFolder(config.PITSTOP_DATA);
-  // Below a folder that was closed nobody could reach them.
+  // Inside a closed folder no other user could reach the entries.
   const level = tightened.includes(config.PITSTOP_DATA) ? "warn" : "debug";
   const [first] = tightened;
   if (first) log[level]({ first, entries: tightened.length }, "took the rights of other users to PITSTOP_DATA away");
 }
 
-/** The open sessions, with the phases that the first of them tell; a record is older than its session's phase. */
-async function sessionsNow(catalogue: Catalogue, door: TemporalDoor): Promise<OpenSession[]> {
+/** The open sessions, the first 20 with their phases from the session itself: a record may be older. */
+async function sessionsNow(catalogue: Catalogue, sessions: TemporalSessionService): Promise<OpenSession[]> {
   const records = await catalogue.listRecords({ open: true, limit: 1000 });
   const touched = new Set((await catalogue.openSnapshots()).map(({ session }) => session));
   return await Promise.all(
     records.map(async ({ target, session }, i) => {
-      const asked = i < MOST_NAMES ? door.status({ target, session }).catch(() => null) : null;
+      const asked = i < MOST_NAMES ? sessions.status({ target, session }).catch(() => null) : null;
       const silent = sleep(PHASE_MS, null, { ref: false });
       return { target, untouched: !touched.has(session), phase: (await Promise.race([asked, silent]))?.phase ?? null };
     }),
@@ -195,7 +195,7 @@ async function readyCatalogue(config: Config, say: Say, log: Logger, undo: Undo,
   const close: Part = (tell) => catalogue.close(tell);
   close.leaves = () => (embedded ? `the database (process ${postmasterOf(embedded) ?? "unknown"})` : null);
   undo.push(close);
-  // Sessions alone may be an old build that is kept for its own: what is built in is for the new one to say.
+  // A process of sessions alone may be an old build, kept for its own sessions: the new build registers what is built in.
   if (!config.PITSTOP_ROLES.includes("api")) return catalogue;
   const base = await prepareBaseImage(say, config.PITSTOP_BASE_IMAGE, stop?.signal).catch((error: unknown) => {
     stop?.signal.throwIfAborted();
@@ -245,7 +245,7 @@ export async function serve(config: Config): Promise<number> {
     await Promise.race([stop.asked, server.failed]);
     return 0;
   } catch (error) {
-    // A start that was stopped has nothing to complain of.
+    // A start that was stopped is no failure.
     if (stop.signal.aborted && server === null) return 0;
     throw error;
   } finally {
@@ -274,7 +274,7 @@ export async function stopServer(
   if (asked) console.log("Stopped.");
 }
 
-/** What a person needs to know of a process that has started; the last line says that it has. */
+/** The addresses of a process that has started. The last line, of the boot server, shows that the start is complete. */
 export const addresses = ({ api, temporal, site }: Pick<RunningRoles, "api" | "temporal" | "site">): string[] => [
   ...(api ? [`API            ${api.url}/api/v1   (OpenAPI: ${api.url}/openapi.json)`] : []),
   `Temporal       ${temporal.address}, namespace ${temporal.namespace}`,

@@ -7,30 +7,30 @@ import { CENTRAL_QUEUE } from "../src/domain/ids.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalConnections } from "../src/temporal/connect.js";
-import type { TemporalDoor } from "../src/temporal/door.js";
-import { sessionFates } from "../src/temporal/fates.js";
+import type { TemporalSessionService } from "../src/temporal/session-service.js";
+import { sessionStates } from "../src/temporal/session-states.js";
 import { type BuildVersion, versioned } from "./deployment.js";
 import { watched } from "./effects.js";
 import { reconcileInRounds } from "./rounds.js";
 import { type RunningWorker, runWorker, workerOptions, workflowBundle } from "./temporal.js";
 
 /** Role `sessions`: decides what happens next, and keeps what happened. */
-export async function startSessions(parts: {
+export async function startSessions(deps: {
   temporal: TemporalConnections;
   catalogue: Catalogue;
   objects: ObjectStore;
-  door: TemporalDoor;
+  sessions: TemporalSessionService;
   watch: (record: SessionRecord) => void;
   /** Without it, or null: no Worker Versioning. */
   version?: BuildVersion | null;
   log: Logger;
 }): Promise<RunningWorker> {
-  const { temporal, catalogue, objects, door, watch, version, log } = parts;
+  const { temporal, catalogue, objects, sessions, watch, version, log } = deps;
   const activities = centralActivities({
     catalogue,
     objects,
     watch,
-    isBusy: async (target) => (await door.openSession(target)) !== null,
+    isBusy: async (target) => (await sessions.openSession(target)) !== null,
   });
   const worker = await runWorker({
     ...workerOptions(temporal),
@@ -49,7 +49,7 @@ export async function startSessions(parts: {
   const warn = (message: string, facts: object) => log.warn(facts, message);
   const reconciler = catalogueReconciler({
     catalogue,
-    fates: watched("fates", sessionFates(temporal)),
+    states: watched("states", sessionStates(temporal)),
     watch,
     log: warn,
   });

@@ -1,35 +1,35 @@
 import type { Logger } from "pino";
 import { asActivities } from "../activities/activity.js";
 import { Controls } from "../activities/controls.js";
-import { watchHomes } from "../activities/home-watch.js";
-import { siteReconciler } from "../activities/reconciler.js";
 import { siteActivities } from "../activities/site.js";
-import type { SessionLink } from "../src/boot/site.js";
 import { type Config, dataFolder } from "../src/config.js";
 import { resolveCredentials } from "../src/control/credentials.js";
-import { askHome } from "../src/control/home.js";
+import { homeAsker } from "../src/control/home.js";
 import { openControl } from "../src/control/open.js";
 import { siteQueue } from "../src/domain/ids.js";
+import { watchHomes } from "../src/site/home-watch.js";
+import { siteReconciler } from "../src/site/reconciler.js";
+import type { SessionLink } from "../src/site/session-link.js";
 import type { ObjectStore } from "../src/stores/store.js";
 import type { TemporalConnections } from "../src/temporal/connect.js";
-import { sessionFates } from "../src/temporal/fates.js";
-import { watched, watchedPool } from "./effects.js";
+import { sessionStates } from "../src/temporal/session-states.js";
+import { watched, watchedControl, watchedPool } from "./effects.js";
 import { reconcileInRounds } from "./rounds.js";
 import { type RunningSite, startSite } from "./start-site.js";
 import type { Tell } from "./stopping.js";
 import { runWorker, workerOptions } from "./temporal.js";
 
 /** Role `site`: what must be near the targets. Dials out to Temporal only. */
-export async function startSiteRole(parts: {
+export async function startSiteRole(deps: {
   config: Config;
   temporal: TemporalConnections;
   objects: ObjectStore;
   link: SessionLink;
-  /** Told of each attempt of an activity, for live progress. */
+  /** Called at each attempt of an activity, for live progress. */
   onStart: (name: string, input: unknown) => void;
   log: Logger;
 }): Promise<Omit<RunningSite, "close"> & { failed: Promise<never>; close(tell: Tell): Promise<void> }> {
-  const { config, temporal, objects, link, onStart, log } = parts;
+  const { config, temporal, objects, link, onStart, log } = deps;
   const site = await startSite({
     config,
     stores: { objects, sources: { root: dataFolder(config, "images") } },
@@ -44,18 +44,19 @@ export async function startSiteRole(parts: {
       root,
       throughPool: (pool) => watchedPool(pool, target.name),
     });
-    return watched("control", control, target.name);
+    return watchedControl(control, target.name);
   });
+  const ask = homeAsker({ root });
   const activities = siteActivities({
     site: site.site,
     objects,
     controls,
-    askHome: (check) => askHome(check, { root }),
+    askHome: ask,
   });
   const unwatch = watchHomes({
     site: site.site,
     link,
-    askHome: (check) => askHome(check, { root }),
+    askHome: ask,
     log: (message, facts) => log.warn(facts, message),
   });
   const worker = await runWorker({
@@ -67,7 +68,7 @@ export async function startSiteRole(parts: {
   });
   const warn = (message: string, facts: object) => log.warn(facts, message);
   const endRounds = reconcileInRounds(
-    siteReconciler({ site: site.site, fates: watched("fates", sessionFates(temporal)), log: warn }),
+    siteReconciler({ site: site.site, states: watched("states", sessionStates(temporal)), log: warn }),
     warn,
   );
   return {

@@ -1,10 +1,10 @@
 /** Gets the name of each part as it begins to stop. */
 export type Tell = (part: string) => void;
 
-/** A part of a process, with its name for whoever waits while it stops. */
+/** A part of a process, with a name to show while it stops. */
 export interface Part {
   (tell: Tell): Promise<unknown>;
-  /** Nothing is told of a part without a name. */
+  /** A part without a name stops in silence. */
   part?: string;
   /** What goes on running when this process ends without stopping the part; null: nothing. */
   leaves?: () => string | null;
@@ -14,8 +14,8 @@ export const part = (name: string, stop: (tell: Tell) => Promise<unknown>, leave
   Object.assign((tell: Tell) => stop(tell), { part: name, ...(leaves ? { leaves } : {}) });
 
 /**
- * npm hands a Ctrl-C on to us that the terminal has sent to us already: the same press arrives twice within milliseconds.
- * Whoever means to press again takes longer.
+ * The terminal sends a Ctrl-C to this process, and npm passes the same one on: it arrives twice within milliseconds. A person
+ * who presses again takes longer.
  */
 const SAME_PRESS_MS = 700;
 const EXIT_CODE = { SIGINT: 130, SIGTERM: 143 } as const;

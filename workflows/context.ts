@@ -6,16 +6,17 @@ import {
   CancellationScope,
   CancelledFailure,
   isCancellation,
-  patched,
   proxyActivities,
   proxyLocalActivities,
   sleep,
 } from "@temporalio/workflow";
 import type { CentralActivities, SiteActivities } from "../activities/contract.js";
 import { CENTRAL_QUEUE, siteQueue } from "../src/domain/ids.js";
-import type { SessionPlan } from "../src/domain/session.js";
+import type { SessionNow, SessionPlan } from "../src/domain/session.js";
 import type { Logbook } from "./logbook.js";
-import type { Interrupt, Mailbox } from "./messages.js";
+import type { Inbox, Interrupt } from "./messages.js";
+import type { Records } from "./records.js";
+import type { ObservedTarget } from "./target-state.js";
 
 /** Failures that no repetition mends: a person must change something first. A 401 above all (lock-outs). */
 const FINAL = ["invalid", "unauthorized", "notFound", "busy", "conflict", "refused"];
@@ -50,15 +51,12 @@ const waitingFor = (scheduleToCloseTimeout: Duration, maximumInterval: Duration)
     }),
   );
 
-/** Up to a day: a target that is home is told so. */
+/** Up to a day: the record of a target that is home says so. */
 export const patient = waitingFor("24h", "1m");
 
 const briefly = waitingFor("5m", "5s");
 
-/**
- * Before anything is asked of the target: a start that nobody looks at is not lost because the catalogue's disk was full
- * for a moment. What is away for longer ends the session, untouched.
- */
+/** Before anything is asked of the target: retry for 5 min while the catalogue is away, then end the session untouched. */
 export const atTheOutset = {
   planSession: outlasting("planSession"),
   recordSession: outlasting("recordSession"),
@@ -70,13 +68,13 @@ function outlasting<N extends keyof CentralActivities>(name: N): CentralActiviti
     try {
       return await central[name](input);
     } catch (error) {
-      if (isFinal(error) || !patched("outlast-catalogue")) throw error;
+      if (isFinal(error)) throw error;
       return await briefly[name](input);
     }
   }) as CentralActivities[N];
 }
 
-/** No repetition mends it, or it is wanted no more. */
+/** A repetition does not help, or was cancelled. */
 function isFinal(error: unknown): boolean {
   if (isCancellation(error)) return true;
   const cause = error instanceof ActivityFailure ? error.cause : error;
@@ -101,38 +99,42 @@ export interface SiteCall {
   limitMs: number;
   /** Attempts; a control that is away for a moment is the normal case. */
   attempts?: number;
+  /** Bound of all attempts together, milliseconds. */
+  withinMs?: number;
 }
+
+/** The frozen plan, and what moves of it, are added to each call. */
+type SiteInput<K extends keyof SiteActivities> = Omit<Parameters<SiteActivities[K]>[0], "plan">;
 
 export type AtSite = <K extends keyof SiteActivities>(
   name: K,
-  input: Parameters<SiteActivities[K]>[0],
+  input: SiteInput<K>,
   call: SiteCall,
 ) => ReturnType<SiteActivities[K]>;
 
 /** Calls an activity of the target's site. Its cancellation is waited for, so that no write to a BMC is left behind. */
-export function siteCalls(plan: SessionPlan, log: Logbook): AtSite {
+export function siteCalls(plan: SessionPlan, log: Logbook, schedule: Schedule): AtSite {
   const proxy = proxyActivities<SiteActivities>({
     taskQueue: siteQueue(plan.target.site),
     startToCloseTimeout: "5m",
   });
-  return (async (name: keyof SiteActivities, input: never, call: SiteCall) => {
+  return (async (name: keyof SiteActivities, input: object, call: SiteCall) => {
     const running = proxy[name].executeWithOptions(
       {
         summary: call.summary,
         startToCloseTimeout: call.limitMs,
-        // A site that nobody serves announces itself instead of waiting for ever.
-        scheduleToStartTimeout: "5m",
+        // A site without a worker is away: all but the wait for it fails then.
+        ...(name === "awaitControl" ? {} : { scheduleToStartTimeout: "5m" as const }),
+        ...(call.withinMs ? { scheduleToCloseTimeout: call.withinMs } : {}),
         // Four missed beats of a site that died, or a machine that stalled for as long.
         heartbeatTimeout: "20s",
         cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-        retry: {
-          initialInterval: "500ms",
-          maximumInterval: "15s",
-          maximumAttempts: call.attempts ?? 5,
-          nonRetryableErrorTypes: FINAL,
-        },
+        retry:
+          name === "awaitControl"
+            ? { ...PATIENT_RETRY, nonRetryableErrorTypes: FINAL }
+            : { ...DIRECT_RETRY, maximumAttempts: call.attempts ?? 5, nonRetryableErrorTypes: FINAL },
       },
-      [input],
+      [{ plan: { ...plan, now: schedule.now() }, ...input }] as never,
     );
     return await running.catch((error: unknown) => {
       log.countFailed(error);
@@ -141,12 +143,38 @@ export function siteCalls(plan: SessionPlan, log: Logbook): AtSite {
   }) as AtSite;
 }
 
-/**
- * What has passed since then is nobody's work: an approval that was waited for, an image that was fetched from afar. Without this
- * it would eat the time after which an image goes home in the midst of its work.
- */
-export function notCounted(plan: SessionPlan, sinceMs: number): void {
-  plan.absoluteDeadline = new Date(Date.parse(plan.absoluteDeadline) + Date.now() - sinceMs).toISOString();
+const DIRECT_RETRY = { initialInterval: "500ms", maximumInterval: "15s" } as const;
+/** Waits for a site or a BMC: retried by the Temporal server, so that the history does not grow with the wait. */
+const PATIENT_RETRY = { initialInterval: "2s", maximumInterval: "10m" } as const;
+
+/** What moves while the plan stands: the session's end, and how often a refused password may be asked for once more. */
+export class Schedule {
+  private moved = 0;
+  private retries = 0;
+
+  /** `endsAt`: milliseconds since 1970 by the workflow's clock. */
+  constructor(private endsAt: number) {}
+
+  get leftMs(): number {
+    return Math.max(0, this.endsAt - Date.now());
+  }
+
+  /**
+   * Moves the end by what has passed since then: an approval that was waited for, an image that was fetched from afar. Otherwise the wait
+   * would shorten the work.
+   */
+  notCounted(sinceMs: number): void {
+    this.endsAt += Date.now() - sinceMs;
+    this.moved++;
+  }
+
+  allowRetry(): void {
+    this.retries++;
+  }
+
+  now(): SessionNow {
+    return { leftMs: this.leftMs, moved: this.moved, retries: this.retries };
+  }
 }
 
 /** The work was cut short. */
@@ -218,37 +246,10 @@ const cancelledFromOutside = (_: CancelledFailure): Interrupt => ({
 export interface SessionContext {
   readonly plan: SessionPlan;
   readonly log: Logbook;
-  readonly mail: Mailbox;
+  readonly records: Records;
+  readonly inbox: Inbox;
   readonly site: AtSite;
   readonly interrupts: Interrupts;
-  readonly leg: Leg;
-}
-
-/** Where the target is on its way, as far as the session knows. */
-export interface Leg {
-  /** Which arming: 0 before the first. Contacts of an earlier one are void. */
-  epoch: number;
-  /** An arming was asked for, by this session or a lost one, and not seen to be done: a BMC's reading may be older than it. */
-  armUnsure: boolean;
-  /** A power-off was verified since departure: home's next answer must come from a new boot. */
-  verifiedOff: boolean;
-  /**
-   * For how long the target's own system may still obey a shutdown, in milliseconds; 0 where none was asked for, or it was powered on
-   * since. A length of time that passes again, because how much of it is over only clocks could tell that may be set meanwhile.
-   */
-  lateOffMs: number;
-  /** It waited for a person: whoever mended it may have rebooted it, and either boot is home then. */
-  unwatched: boolean;
-  /**
-   * What runs may be the target's own system, and is never forced off, however silent it is. So from the beginning to
-   * the first verified power-off, from the power-on that brings it home, and where it left the image by itself.
-   */
-  mayBeHome: boolean;
-  /**
-   * Since when nothing is heard, in milliseconds since 1970: since it was powered on, armed, by a boot that made no contact yet,
-   * or since its image was found mute, which may have given way to its own system. Else null.
-   */
-  unseenSince: number | null;
-  /** Known from the last step; null: only a look tells. */
-  running: "off" | "image" | null;
+  readonly target: ObservedTarget;
+  readonly schedule: Schedule;
 }

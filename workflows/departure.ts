@@ -2,120 +2,147 @@ import { ApplicationFailure, condition, sleep } from "@temporalio/workflow";
 import type { Whereabouts } from "../activities/contract.js";
 import type { HelloSignal } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
-import { notCounted, type SessionContext, stopIfCutShort } from "./context.js";
+import { awaitControl, isAway } from "./absence.js";
+import { type SessionContext, stopIfCutShort } from "./context.js";
 import { effectsOfFailed } from "./logbook.js";
+import { isOwnSystem, LATE_POWER_OFF_MS, mayChangeUntil } from "./target-state.js";
 
 const MINUTE = 60_000;
-/** How long after it was told to go on a machine that was off is still watched for: a BMC may obey late. */
-const LATE_POWER_ON_MS = 30_000;
-/** How long after its deadline a shutdown is still watched for: a system may obey late. */
-export const LATE_POWER_OFF_MS = 30_000;
+/** A step that fails so often at a control that answers fails for good. */
+const STEP_ATTEMPTS = 3;
 
 /**
- * Away: the image is staged and armed, the target's own system goes down, and the image makes contact.
+ * Away: the image is staged and armed, the target's own system goes down, and the image makes contact. The way home has the undo of
+ * each step (wayHome.ts).
  *
- * | step | state it ensures | undone by the way home's |
+ * | step | state it ensures | its undo |
  * |---|---|---|
- * | stage | the image's files are in the site's cache | nothing: a cache |
+ * | stage | the image's files are in the site's cache | none: a cache |
  * | arm | the override is set, the site serves the session's script | `restoreBoot` |
  * | off | the target's own system has shut down | `ensureOn` |
- * | on | the target runs, armed | `ensureOff` |
+ * | on, armed | the target boots the image | leave the image |
  */
 export async function depart(ctx: SessionContext): Promise<void> {
-  const { plan, log, site, leg } = ctx;
+  await stage(ctx);
+  await boot(ctx, 1);
+}
+
+async function stage({ plan, log, site, schedule }: SessionContext): Promise<void> {
   log.enter("staging");
   const since = Date.now();
-  await site(
-    "stageImage",
-    { plan },
-    { summary: `Stage ${plan.image?.name} at ${plan.target.site}`, limitMs: 60 * MINUTE },
-  );
-  notCounted(plan, since);
-  for (let attempt = 1; ; attempt++) {
-    const hello = await bootImage(ctx, attempt);
+  await site("stageImage", {}, { summary: `Stage ${plan.image?.name} at ${plan.target.site}`, limitMs: 60 * MINUTE });
+  schedule.notCounted(since);
+}
+
+/** Boots the image until it makes contact; each call has the action's whole budget of boot attempts, counted on from `from`. */
+export async function boot(ctx: SessionContext, from: number): Promise<void> {
+  const { plan, log, site } = ctx;
+  for (let tried = 1; ; tried++) {
+    const hello = await bootOnce(ctx, from + tried - 1, plan.limits.bootMs * tried);
     if (hello) return;
     const { diagnosis } = log.count(
-      await site("diagnoseBoot", { plan }, { summary: "Why was there no contact?", limitMs: 2 * MINUTE }),
+      await site("diagnoseBoot", {}, { summary: "Why was there no contact?", limitMs: 2 * MINUTE }),
     );
     log.diagnoses.push(diagnosis);
-    leg.running = null;
-    if (attempt >= plan.limits.bootAttempts) {
+    if (tried >= plan.limits.bootAttempts) {
       throw ApplicationFailure.nonRetryable(
-        `The image made no contact in ${attempt} boot${attempt === 1 ? "" : "s"}: ${diagnosis.summary}`,
+        `The image made no contact in ${tried} boot${tried === 1 ? "" : "s"}: ${diagnosis.summary}`,
         "noContact",
       );
     }
   }
 }
 
-/** Arms, takes the target down and boots it; the hello, or null when there was none in time. */
-export async function bootImage(ctx: SessionContext, attempt: number): Promise<HelloSignal | null> {
-  const { plan, log, site, leg, mail } = ctx;
+/** Arms, takes the target down and boots it; the hello, or null when there was none within `waitMs`. */
+async function bootOnce(ctx: SessionContext, attempt: number, waitMs: number): Promise<HelloSignal | null> {
+  const { plan, log, site, target, inbox } = ctx;
   const wasOff = log.snapshot?.state.power === "Off";
   const nth = attempt === 1 ? "" : ` (attempt ${attempt})`;
   stopIfCutShort();
   log.enter("arming");
-  // Pushed before the act: from here on the way home disarms, whatever becomes of this call.
-  log.untouched = false;
-  leg.epoch += 1;
-  mail.hello = null;
-  mail.done = null;
-  const epoch = leg.epoch;
-  leg.armUnsure = true;
-  // Arm first: a refusal then costs no downtime.
-  log.count(
-    await site("armTarget", { plan, epoch, wasOff }, { summary: `Set the next boot${nth}`, limitMs: 5 * MINUTE }),
-  );
-  leg.armUnsure = false;
+  inbox.hello = null;
+  inbox.done = null;
+  await outlasting(ctx, () => arm(ctx, attempt, wasOff));
   stopIfCutShort();
   log.enter("rebooting");
-  await shutDown(ctx, `boot ${plan.image?.name}${nth}`);
-  leg.running = null;
-  mail.wentHome = null;
+  const why = `boot ${plan.image?.name}${nth}`;
+  await outlasting(ctx, () => shutDown(ctx, why));
+  const answersBefore = target.homeAnswers(attempt);
   // Before the act: it may be on whatever becomes of this call.
-  leg.unseenSince = Date.now();
-  leg.armUnsure = true;
-  const onBefore = log.lastPowerOnAt();
-  log.count(
-    await site(
-      "ensureOn",
-      { plan, epoch, wasOff, why: `boot ${plan.image?.name}${nth}` },
-      { summary: `Power on, armed${nth}`, limitMs: 5 * MINUTE },
-    ),
-  );
-  leg.armUnsure = false;
-  wasOffIfPoweredOn(ctx, onBefore);
-  const hello = await firstContact(ctx, epoch, plan.limits.bootMs * attempt);
+  target.observe({ type: "poweringOn", attempt, at: Date.now() });
+  const on = { summary: `Power on, armed${nth}`, limitMs: 5 * MINUTE };
+  await outlasting(ctx, async () => log.count(await site("ensureOn", { epoch: attempt, wasOff, why }, on)));
+  target.observe({ type: "armed", attempt });
+  const hello = await firstContact(ctx, attempt, waitMs, answersBefore);
   if (!hello) return null;
-  leg.unseenSince = null;
-  leg.running = "image";
+  target.observe({ type: "hello", attempt });
   const { bootId, at, firmware, uptimeSeconds } = hello;
-  log.contacts.push({ epoch, bootId, at, firmware, uptimeSeconds });
+  log.contacts.push({ epoch: attempt, bootId, at, firmware, uptimeSeconds });
   const onAt = log.lastPowerOnAt();
   if (onAt !== null) log.spentByMachine(Date.parse(hello.at) - onAt);
   return hello;
 }
 
-/** The hello of this arming; null when it did not come in time, or the target is seen in its own system instead. */
-async function firstContact(ctx: SessionContext, epoch: number, waitMs: number): Promise<HelloSignal | null> {
-  const { plan, log, site, leg, mail } = ctx;
+/** Arms before the target goes down: a refusal then costs no downtime. */
+async function arm({ log, site, target }: SessionContext, attempt: number, wasOff: boolean): Promise<void> {
+  const { untouched } = log;
+  // Noted before the act: from here on the way home disarms, whatever becomes of this call.
+  log.untouched = false;
+  target.observe({ type: "arming", attempt });
+  const call = { summary: `Set the next boot${attempt === 1 ? "" : ` (attempt ${attempt})`}`, limitMs: 5 * MINUTE };
+  const armed = await site("armTarget", { epoch: attempt, wasOff }, call).catch((error: unknown) => {
+    if (effectsOfFailed(error)?.wrote === false) {
+      log.untouched = untouched;
+      target.observe({ type: "armRefused", attempt });
+    }
+    throw error;
+  });
+  for (const note of log.count(armed).notes) log.note(note);
+  target.observe({ type: "armed", attempt });
+}
+
+/**
+ * Runs a step, and again after a site or BMC was away: up to the session's end, whose time is not lengthened by the wait. Throws the
+ * failure of a control that answers.
+ */
+export async function outlasting<T>(ctx: SessionContext, step: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await step();
+    } catch (error) {
+      if (!isAway(error) || ctx.schedule.leftMs === 0) throw error;
+      const wasAway = await awaitControl(ctx, error, ctx.schedule.leftMs).catch((ended: unknown) => {
+        throw isAway(ended) ? error : ended;
+      });
+      stopIfCutShort();
+      if (wasAway) attempt = 0;
+      else if (attempt >= STEP_ATTEMPTS) throw error;
+    }
+  }
+}
+
+/** The hello of this boot attempt; null when it did not come in time, or the target is seen in its own system instead. */
+async function firstContact(
+  ctx: SessionContext,
+  attempt: number,
+  waitMs: number,
+  answersBefore: number,
+): Promise<HelloSignal | null> {
+  const { log, target, inbox } = ctx;
   const deadline = Date.now() + waitMs;
-  for (;;) {
+  const hello = () => (inbox.hello?.epoch === attempt ? inbox.hello : null);
+  for (let answers = answersBefore; ; ) {
     const left = Math.max(1, deadline - Date.now());
-    const heard = await condition(() => mail.hello?.epoch === epoch || mail.wentHome === epoch, left, {
+    const heard = await condition(() => hello() !== null || target.homeAnswers(attempt) > answers, left, {
       summary: "The image must have made contact",
     });
     if (!heard) return null;
-    if (mail.hello?.epoch === epoch) return mail.hello;
+    if (hello()) return hello();
     // The word may be from before the power-on: only a look tells.
-    mail.wentHome = null;
-    const snapshot = log.snapshot;
-    if (!snapshot) return null;
-    const { where } = log.count(
-      await site("locateTarget", { plan, snapshot }, { summary: "Is it in its own system?", limitMs: 2 * MINUTE }),
-    );
-    if (where === "home") {
-      leg.mayBeHome = true;
+    answers = target.homeAnswers(attempt);
+    if (!log.snapshot) return null;
+    if ((await look(ctx, log.snapshot)) === "home") {
+      target.observe({ type: "seenHome" });
       return null;
     }
   }
@@ -123,28 +150,44 @@ async function firstContact(ctx: SessionContext, epoch: number, waitMs: number):
 
 /** Ensures that the target is off, asking its own system kindly where that is, or may be, what runs. */
 export async function shutDown(ctx: SessionContext, why: string): Promise<void> {
-  const { plan, log, site, leg } = ctx;
+  const { log, target } = ctx;
   const snapshot = log.snapshot;
   if (!snapshot) throw ApplicationFailure.nonRetryable("A shutdown without a boot snapshot was attempted.", "internal");
-  const first = leg.epoch <= 1 && !leg.verifiedOff;
-  const where = first ? (snapshot.state.power === "Off" ? "off" : "home") : await settled(ctx, snapshot);
-  if (where === "home") leg.mayBeHome = true;
-  if (where === "image" || !leg.mayBeHome) {
-    const off = log.count(
-      await site(
-        "ensureOff",
-        { plan, running: "image", unseenMs: unseen(leg), why },
-        { summary: "Power off", limitMs: plan.limits.homeMs + 5 * MINUTE },
-      ),
-    );
-    log.spentByMachine(off.tookMs);
-    leg.mayBeHome = !off.off;
-    if (off.mute) leg.unseenSince = Date.now();
-  }
-  if (leg.mayBeHome) await askToShutDown(ctx, why);
-  leg.unseenSince = null;
-  leg.verifiedOff = leg.verifiedOff || snapshot.state.power === "On";
-  leg.running = "off";
+  const isFirst = target.attempt <= 1 && !target.sawOff;
+  const where = isFirst ? "home" : await settled(ctx, snapshot);
+  if (where === "home" && !isFirst) target.observe({ type: "seenHome" });
+  if (!isOwnSystem(target.state, where) && (await leaveImage(ctx, why))) return;
+  await askToShutDown(ctx, why);
+}
+
+/** Ensures that an image is left: whether the target is off. False: what runs may be its own system, and is left alone. */
+export async function leaveImage({ plan, log, site, target }: SessionContext, why: string): Promise<boolean> {
+  const off = log.count(
+    await site(
+      "ensureOff",
+      { running: "image", unseenMs: target.unseenMs, why },
+      { summary: "Leave the image", limitMs: plan.limits.homeMs + 5 * MINUTE },
+    ),
+  );
+  log.spentByMachine(off.tookMs);
+  target.observe(off.off ? { type: "wentOff" } : { type: "leftAlone", mute: off.mute ?? false, at: Date.now() });
+  return off.off;
+}
+
+/** Ensures that the target's own system is off: kindly, by its owner's deadline and policy. */
+export async function askToShutDown(ctx: SessionContext, why: string): Promise<void> {
+  const { plan, log, site, target } = ctx;
+  target.observe({ type: "askedToLeave", mayObeyForMs: plan.limits.gracefulMs + LATE_POWER_OFF_MS });
+  const call = { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE };
+  const off = log.count(
+    await site("ensureOff", { running: "home", unseenMs: null, why }, call).catch((error: unknown) => {
+      const { mayObeyMs = plan.limits.gracefulMs } = effectsOfFailed(error) ?? {};
+      target.observe({ type: "askedToLeave", mayObeyForMs: mayObeyMs + LATE_POWER_OFF_MS });
+      throw error;
+    }),
+  );
+  log.spentByMachine(off.tookMs);
+  target.observe({ type: "wentOff" });
 }
 
 /**
@@ -152,50 +195,16 @@ export async function shutDown(ctx: SessionContext, why: string): Promise<void> 
  * told to go on a moment ago, and is off, the time to obey.
  */
 export async function settled(ctx: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
-  const { plan, leg } = ctx;
-  const upAt = (leg.mayBeHome ? Date.now() : (leg.unseenSince ?? 0)) + plan.limits.homeMs;
-  const onAt = (leg.unseenSince ?? 0) + LATE_POWER_ON_MS;
+  const { plan, target } = ctx;
+  const since = Date.now();
   for (let pauseMs = 5_000; ; pauseMs = Math.min(2 * pauseMs, MINUTE)) {
     const where = await look(ctx, snapshot);
-    const mayChange = (where === "unknown" && Date.now() < upAt) || (where === "off" && Date.now() < onAt);
-    if (!mayChange) return where;
+    if (Date.now() >= mayChangeUntil(target.state, where, plan.limits.homeMs, since)) return where;
     await sleep(pauseMs, { summary: "It may be on its way up" });
   }
 }
 
-export async function look({ plan, log, site }: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
+export async function look({ log, site }: SessionContext, snapshot: BootSnapshot): Promise<Whereabouts> {
   const call = { summary: "Where is the target?", limitMs: 2 * MINUTE };
-  return log.count(await site("locateTarget", { plan, snapshot }, call)).where;
-}
-
-/**
- * Only a power-on that was needed shows that the target had been off. One that was found on was perhaps never off, whatever its BMC
- * said for a moment: then the shutdown that was asked for may still be under way.
- */
-export function wasOffIfPoweredOn({ log, leg }: SessionContext, onBefore: number | null): void {
-  if (log.lastPowerOnAt() !== onBefore) leg.lateOffMs = 0;
-}
-
-/** For how long nothing was heard of what runs where the image should; null where something was. */
-export const unseen = (leg: SessionContext["leg"]): number | null =>
-  leg.unseenSince === null ? null : Date.now() - leg.unseenSince;
-
-/** Ensures that the target's own system is off: kindly, by its owner's deadline and policy. */
-export async function askToShutDown({ plan, log, site, leg }: SessionContext, why: string): Promise<void> {
-  leg.lateOffMs = plan.limits.gracefulMs + LATE_POWER_OFF_MS;
-  const off = log.count(
-    await site(
-      "ensureOff",
-      { plan, running: "home", unseenMs: null, why },
-      { summary: "Shut the target's system down", limitMs: plan.limits.gracefulMs + 5 * MINUTE },
-    ).catch((error: unknown) => {
-      const { mayObeyMs = plan.limits.gracefulMs } = effectsOfFailed(error) ?? {};
-      leg.lateOffMs = mayObeyMs + LATE_POWER_OFF_MS;
-      throw error;
-    }),
-  );
-  // To be off: nothing comes after it that could show that this was a wrong reading.
-  if (log.snapshot?.state.power === "Off") leg.lateOffMs = 0;
-  log.spentByMachine(off.tookMs);
-  leg.mayBeHome = false;
+  return log.count(await site("locateTarget", { snapshot }, call)).where;
 }

@@ -5,6 +5,7 @@ import type { Ending, Outcome, Phase } from "../src/domain/ids.js";
 import type { SessionRecord } from "../src/domain/record.js";
 import type {
   BootDiagnosis,
+  CampaignEnded,
   Failure,
   HomeVerdict,
   PhaseTime,
@@ -14,6 +15,7 @@ import type {
   SessionStatus,
   SessionSummary,
   TaskResult,
+  WaitingFor,
 } from "../src/domain/session.js";
 import type { BootSnapshot, BootState } from "../src/domain/snapshot.js";
 import { OUTCOME, PHASE } from "./attributes.js";
@@ -33,6 +35,7 @@ export class Logbook {
   untouched = true;
   failure: Failure | null = null;
   stranded: Failure | null = null;
+  waitingFor: WaitingFor | null = null;
   released: { by: string; reason: string } | null = null;
   verdict: HomeVerdict | null = null;
   readonly tasks: TaskResult[] = [];
@@ -51,10 +54,12 @@ export class Logbook {
     string | undefined
   >;
 
+  /** `onPowerAction` is called with each power action that is told for the first time, or otherwise than before. */
   constructor(
     readonly session: string,
     readonly workflowId: string,
     request: SessionRequest,
+    private readonly onPowerAction: (action: PowerAction) => void,
   ) {
     // A start by hand may give anything; it is refused, and its record must be one that can be read all the same.
     const text = (value: unknown) => (typeof value === "string" ? value : undefined);
@@ -104,14 +109,27 @@ export class Logbook {
     this.addPowerActions(effectsOfFailed(error)?.powerActions ?? []);
   }
 
-  /** An action may be told more than once: by the attempt that did it, and by all later ones. The last word counts. */
+  /** An action may be told more than once: by the attempt that did it, and by all later ones. The newest result counts. */
   private addPowerActions(told: PowerAction[]): void {
     for (const action of told) {
-      const known = this.powerActions.findIndex(({ at, why }) => at === action.at && why === action.why);
-      if (known >= 0) this.powerActions[known] = action;
+      const index = this.powerActions.findIndex(({ at, why }) => at === action.at && why === action.why);
+      const known = this.powerActions[index];
+      if (known) this.powerActions[index] = action;
       else this.powerActions.push(action);
+      if (known?.result !== action.result) this.onPowerAction(action);
     }
     this.powerActions.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
+  }
+
+  /** Notes something worth a person's eye; the same twice in a row is one note. */
+  note(text: string): void {
+    if (this.notes.at(-1) !== text) this.notes.push(text);
+  }
+
+  /** What is away, and is waited for from now on; null: nothing. */
+  waitFor(what: string | null): void {
+    this.waitingFor = what === null ? null : { what, since: now() };
+    this.tell();
   }
 
   spentByMachine(ms: number): void {
@@ -120,18 +138,8 @@ export class Logbook {
 
   /** When the last power-on was sent; the machine's boot is counted from there. */
   lastPowerOnAt(): number | null {
-    const on = this.powerActions.findLast((action) => action.what === "On");
+    const on = this.powerActions.findLast(({ what, result }) => what === "On" && result === "done");
     return on ? Date.parse(on.at) : null;
-  }
-
-  /** Whether the target's own system was asked to go, by this session or a lost one, and nothing was done to the power since. */
-  shutdownAsked(): boolean {
-    return /^GracefulShutdown(?! \(refused\))/.test(this.powerActions.at(-1)?.what ?? "");
-  }
-
-  /** Whether this session, or a run of it before it was reset, has done anything to the power. */
-  movedPower(): boolean {
-    return this.powerActions.length > 0;
   }
 
   summary(): SessionSummary {
@@ -146,6 +154,13 @@ export class Logbook {
     };
   }
 
+  /** For the campaign. */
+  announcement(): CampaignEnded {
+    return this.waitingFor && this.ending === null
+      ? { ...this.summary(), ending: "waiting", waitingFor: this.waitingFor }
+      : this.summary();
+  }
+
   status(): SessionStatus {
     return {
       session: this.session,
@@ -158,6 +173,7 @@ export class Logbook {
       outcome: this.outcome,
       failure: this.failure,
       stranded: this.stranded,
+      waitingFor: this.waitingFor,
       snapshot: this.snapshot,
       tasks: this.tasks,
       diagnoses: this.diagnoses,
@@ -184,6 +200,7 @@ export class Logbook {
       untouched: this.untouched,
       failure: this.failure,
       stranded: this.stranded,
+      waitingFor: this.waitingFor,
       released: this.released,
       phases: this.phases,
       restore: {
@@ -209,12 +226,15 @@ export class Logbook {
     };
   }
 
-  /** The story so far, for the Temporal UI's «current details». Markdown. */
+  /** The session so far, for the Temporal UI's «current details». Markdown. */
   private tell(): void {
     const cell = (p: PhaseTime) => (p.endedAt ? seconds(p.startedAt, p.endedAt) : "…");
     const rows = this.phases.map((p) => `| ${p.name} | ${p.startedAt.slice(11, 19)} | ${cell(p)} |`);
     const paragraphs = [
       `**${this.request.target}**: ${this.status().action ?? "restore only"}, now *${this.phase}*`,
+      this.waitingFor
+        ? `**Waiting for ${this.waitingFor.what}** since ${this.waitingFor.since}. It is tried again, at most 10 minutes apart; the update \`retryRestore\` tries now, \`releaseTarget\` with a reason gives up.`
+        : "",
       this.stranded
         ? `**Stranded: a person must act.** ${this.stranded.message} When that is put right, send the update \`retryRestore\`; else \`releaseTarget\` with a reason.`
         : "",

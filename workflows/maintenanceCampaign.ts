@@ -12,7 +12,7 @@ import {
   workflowInfo,
 } from "@temporalio/workflow";
 import { sessionWorkflowId } from "../src/domain/ids.js";
-import type { CampaignPlan, CampaignRequest, CampaignSummary, Failure, SessionSummary } from "../src/domain/session.js";
+import type { CampaignEnded, CampaignPlan, CampaignRequest, CampaignSummary, Failure } from "../src/domain/session.js";
 import { ACTION } from "./attributes.js";
 import { central, patient } from "./context.js";
 import { failureOf } from "./logbook.js";
@@ -20,12 +20,12 @@ import { maintenanceSession } from "./maintenanceSession.js";
 import { announcedSignal, campaignStatusQuery } from "./messages.js";
 
 /**
- * One action over targets: the front door for the Temporal UI. Ends when each target is restored, released or
- * announced stranded. Its sessions go on without it (ABANDON): a campaign that is terminated strands nobody.
+ * One action over targets: the front door for the Temporal UI. Ends when each target is restored, released, stranded, or has
+ * waited for 30 min for a site or BMC that is away. Its sessions go on without it (ABANDON): a campaign that is terminated strands nobody.
  */
 export async function maintenanceCampaign(request: CampaignRequest): Promise<CampaignSummary> {
   const summary: CampaignSummary = { waiting: [], running: [], skipped: [], ended: [] };
-  const announced = new Map<string, SessionSummary>();
+  const announced = new Map<string, CampaignEnded>();
   setHandler(campaignStatusQuery, () => summary);
   // Whatever was typed as a signal: what is no summary of a session of ours is never looked up.
   setHandler(announcedSignal, (told) => {
@@ -51,12 +51,12 @@ export async function maintenanceCampaign(request: CampaignRequest): Promise<Cam
   return summary;
 }
 
-/** One session as a child, until it ends or is announced stranded; null: the target was busy and is skipped. */
+/** One session as a child, until it ends or announces that it will not soon; null: the target was busy and is skipped. */
 async function runOne(
   plan: CampaignPlan,
   target: string,
-  announced: Map<string, SessionSummary>,
-): Promise<SessionSummary | null> {
+  announced: Map<string, CampaignEnded>,
+): Promise<CampaignEnded | null> {
   const info = workflowInfo();
   for (;;) {
     let child: ChildWorkflowHandle<typeof maintenanceSession>;
@@ -113,7 +113,7 @@ async function untilFree(target: string): Promise<Failure | null> {
   }
 }
 
-const notStarted = (target: string, code: string, message: string): SessionSummary => ({
+const notStarted = (target: string, code: string, message: string): CampaignEnded => ({
   session: "",
   target,
   outcome: "failed",
@@ -124,7 +124,7 @@ const notStarted = (target: string, code: string, message: string): SessionSumma
 });
 
 /** A session that was ended from outside: its target may be anywhere. */
-const lost = (target: string, session: string, how: string): SessionSummary => ({
+const lost = (target: string, session: string, how: string): CampaignEnded => ({
   session,
   target,
   outcome: "failed",
@@ -140,10 +140,14 @@ const lost = (target: string, session: string, how: string): SessionSummary => (
 /** The campaign so far, for the Temporal UI's «current details». Markdown. */
 function tell(plan: CampaignPlan, { waiting, running, skipped, ended }: CampaignSummary): void {
   const stranded = ended.filter((session) => session.ending === "stranded");
-  const failed = ended.filter((session) => session.ending !== "stranded" && session.outcome !== "succeeded");
+  const away = ended.filter((session) => session.ending === "waiting");
+  const failed = ended.filter(
+    (session) => !["stranded", "waiting"].includes(session.ending) && session.outcome !== "succeeded",
+  );
   const paragraphs = [
     `**${plan.action}** on ${plan.targets.length} target${plan.targets.length === 1 ? "" : "s"}: ${running.length} running, ${waiting.length} waiting, ${ended.length} ended, ${skipped.length} skipped`,
     listed("Stranded: a person must act", stranded, (session) => session.stranded?.message),
+    listed("On the way home, and waiting for what is away", away, ({ waitingFor }) => waitingFor?.what),
     listed("The work was not done", failed, (session) => session.failure?.message),
     // The UI cuts off the last line of what it renders.
     "\u00a0",
@@ -151,11 +155,7 @@ function tell(plan: CampaignPlan, { waiting, running, skipped, ended }: Campaign
   setCurrentDetails(paragraphs.filter(Boolean).join("\n\n"));
 }
 
-function listed(
-  title: string,
-  sessions: SessionSummary[],
-  why: (session: SessionSummary) => string | undefined,
-): string {
+function listed(title: string, sessions: CampaignEnded[], why: (session: CampaignEnded) => string | undefined): string {
   if (sessions.length === 0) return "";
   const lines = sessions.slice(0, TOLD_TARGETS).map((session) => `- ${session.target}: ${why(session) ?? "no reason"}`);
   const more = sessions.length - TOLD_TARGETS;

@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, condition, patched, sleep, workflowInfo } from "@temporalio/workflow";
+import { ApplicationFailure, CancellationScope, condition, sleep, workflowInfo } from "@temporalio/workflow";
 import { sessionWorkflowId } from "../src/domain/ids.js";
 import type { Failure, SessionPlan, SessionRequest, SessionSummary } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
@@ -8,15 +8,17 @@ import {
   central,
   Interrupted,
   Interrupts,
-  notCounted,
   patient,
+  Schedule,
   type SessionContext,
   siteCalls,
 } from "./context.js";
-import { bootImage, depart, shutDown } from "./departure.js";
+import { boot, depart, outlasting, shutDown } from "./departure.js";
 import { failureOf, Logbook } from "./logbook.js";
 import { listen } from "./messages.js";
-import { announce, bringHome, keepRecord } from "./wayHome.js";
+import { Records } from "./records.js";
+import { ObservedTarget } from "./target-state.js";
+import { bringHome } from "./wayHome.js";
 import { work } from "./work.js";
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -36,23 +38,16 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   refuseUnusableStart(request);
   const info = workflowInfo();
   const session = info.firstExecutionRunId;
-  const log = new Logbook(session, info.workflowId, request);
+  const target = new ObservedTarget();
+  const log = new Logbook(session, info.workflowId, request, (action) => target.observe({ type: "power", action }));
+  const records = new Records(log);
   const interrupts = new Interrupts();
-  const leg: SessionContext["leg"] = {
-    epoch: 0,
-    armUnsure: false,
-    verifiedOff: false,
-    lateOffMs: 0,
-    unwatched: false,
-    mayBeHome: true,
-    unseenSince: null,
-    running: null,
-  };
-  const mail = listen({
+  const inbox = listen({
     session,
-    epoch: () => leg.epoch,
+    epoch: () => target.attempt,
     status: () => log.status(),
     isDestructive: () => log.plan?.action?.destructive === true,
+    homeAnswered: (attempt) => target.observe({ type: "homeAnswered", attempt }),
     interrupt: (cause) => interrupts.raise(cause),
   });
 
@@ -69,7 +64,9 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     ...(plan.action ? [{ key: ACTION, value: plan.action.name }] : []),
     ...(request.campaign ? [{ key: CAMPAIGN, value: request.campaign }] : []),
   ]);
-  const ctx: SessionContext = { plan, log, mail, site: siteCalls(plan, log), interrupts, leg };
+  const schedule = new Schedule(Date.now() + plan.limits.totalMs);
+  const site = siteCalls(plan, log, schedule);
+  const ctx: SessionContext = { plan, log, records, inbox, site, interrupts, target, schedule };
 
   let snapshot: BootSnapshot;
   try {
@@ -77,6 +74,8 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     if (!plan.adopted) await interrupts.during(null, () => waitForApproval(ctx));
     snapshot = await interrupts.during(null, () => capture(ctx)).catch((error) => keptInstead(ctx, error));
     refuseCycleOfOff(plan, snapshot, session);
+    const power = snapshot.state.power === "On" ? "On" : "Off";
+    target.observe({ type: "captured", power, adopted: snapshot.session !== session });
   } catch (error) {
     return await CancellationScope.nonCancellable(() => endUntouched(ctx, error));
   }
@@ -89,7 +88,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
     if (plan.action && adopted) throw adoptedInstead(snapshot);
     if (plan.action) await awayAndBack(ctx);
   } catch (error) {
-    if (error instanceof Interrupted && error.by.kind === "rebooted") leftByItself(leg);
+    if (error instanceof Interrupted && error.by.kind === "rebooted") target.observe({ type: "leftImage" });
     concludeWork(ctx, error);
   }
   return await CancellationScope.nonCancellable(async () => {
@@ -105,7 +104,7 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
     // Away and home without an image: what is proved is the way home itself.
     log.enter("rebooting");
     log.untouched = false;
-    await interrupts.during(null, () => shutDown(ctx, `${plan.action?.name}: power cycle`));
+    await interrupts.during(null, () => outlasting(ctx, () => shutDown(ctx, `${plan.action?.name}: power cycle`)));
     log.outcome = "succeeded";
     return;
   }
@@ -124,43 +123,29 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
         `The target rebooted by itself during the work (${(error.by as { how: string }).how}); the action resumes.`,
       );
       interrupts.clear();
-      leftByItself(ctx.leg);
-      const hello = await interrupts.during(null, () => bootImage(ctx, ctx.leg.epoch + 1));
-      if (!hello)
-        throw ApplicationFailure.nonRetryable(
-          "After an unplanned reboot the image made no contact again.",
-          "noContact",
-        );
+      // What runs may be its own system: the site serves the way home after a reboot that nobody asked for.
+      ctx.target.observe({ type: "leftImage" });
+      await interrupts.during(null, () => boot(ctx, ctx.target.attempt + 1));
     }
   }
 }
 
-/** After a reboot that nobody asked for the site serves the way home: what runs may be the target's own system already. */
-function leftByItself(leg: SessionContext["leg"]): void {
-  leg.running = null;
-  leg.mayBeHome = true;
-}
-
-async function waitForApproval({ plan, log, mail }: SessionContext): Promise<void> {
+async function waitForApproval({ plan, log, inbox, schedule }: SessionContext): Promise<void> {
   if (!plan.action?.approval) return;
   log.enter("waiting");
   await atTheOutset.recordSession({ record: log.record() });
   const since = Date.now();
-  await condition(() => mail.approvedBy !== null);
-  notCounted(plan, since);
-  log.notes.push(`Approved by ${mail.approvedBy}.`);
+  await condition(() => inbox.approvedBy !== null);
+  schedule.notCounted(since);
+  log.notes.push(`Approved by ${inbox.approvedBy}.`);
 }
 
 /** The boot snapshot is in the site's journal and in the catalogue before the first write to anything. */
-async function capture({ plan, log, site }: SessionContext): Promise<BootSnapshot> {
+async function capture({ log, site }: SessionContext): Promise<BootSnapshot> {
   log.enter("capturing");
   await atTheOutset.recordSession({ record: log.record() });
   const captured = log.count(
-    await site(
-      "captureSnapshot",
-      { plan },
-      { summary: "Identify the target, keep its boot snapshot", limitMs: 180_000 },
-    ),
+    await site("captureSnapshot", {}, { summary: "Identify the target, keep its boot snapshot", limitMs: 180_000 }),
   );
   log.notes.push(...captured.notes);
   // Before the catalogue has answered: a copy whose acknowledgement is lost must not outlive the session.
@@ -213,15 +198,14 @@ const adoptedInstead = (snapshot: BootSnapshot) =>
   );
 
 /**
- * Without a plan nothing was even looked at. Whoever follows the session finds its end and the reason in its record, once the
- * history has it: all else here is of one workflow task, which a server that dies now would do again, and then with a plan.
+ * Ends a session without a plan: nothing was even looked at. A remote activity writes the record, so that the history has the end: a local
+ * one would be run again, with a plan, by the server that takes over the workflow task.
  */
 async function endUnplanned(log: Logbook, error: unknown): Promise<void> {
   concludeWork({ log }, error);
   log.ending = "restored";
   log.enter("restored");
-  if (patched("end-is-history")) await patient.recordSession({ record: log.record() }).catch(() => undefined);
-  else await keepRecord(log);
+  await patient.recordSession({ record: log.record() }).catch(() => undefined);
 }
 
 /** Nothing was written to the target: the session ends where it began. */
@@ -234,7 +218,7 @@ async function endUntouched(ctx: SessionContext, error: unknown): Promise<Sessio
 
 /** The site and the catalogue forget the open session; its record stays. */
 async function close(ctx: SessionContext): Promise<SessionSummary> {
-  const { plan, log } = ctx;
+  const { plan, log, records } = ctx;
   const announced = await closeAtSite(ctx);
   const target = plan.target.name;
   if (log.captured) {
@@ -250,25 +234,23 @@ async function close(ctx: SessionContext): Promise<SessionSummary> {
       .catch((error: Error) => log.notes.push(`The catalogue's boot snapshot stays open: ${failureOf(error).message}`));
   }
   // A campaign has the ending from this workflow's result.
-  if (!announced) await keepRecord(log);
+  await (announced ?? records.keep());
   return log.summary();
 }
 
 /**
- * Tells the site that the session has ended. A site that is away would take the snapshot that it keeps for a lost
- * session's when it is back, and the state of this day for home: so the lock is kept until it was told, for a day at
- * most, while the record says already that the target is home. Whether that was announced, is returned.
+ * Closes the session at its site; a site that is away is tried again for a day, with the lock kept. Otherwise it would take the snapshot
+ * that it keeps for a lost session's, and the state of this day for home. Returns the announcement that was made meanwhile: the record
+ * says already that the target is home.
  */
-async function closeAtSite(ctx: SessionContext): Promise<boolean> {
-  const { plan, log, site } = ctx;
+async function closeAtSite(ctx: SessionContext): Promise<Promise<void> | null> {
+  const { log, site, records } = ctx;
   const untouched = log.untouched;
   const giveUpAt = Date.now() + DAY_MS;
-  for (let announced = false, pauseMs = 5_000; ; pauseMs = Math.min(2 * pauseMs, TELL_AGAIN_MS)) {
-    const closed = await site(
-      "closeSite",
-      { plan, untouched },
-      { summary: "Close the session at the site", limitMs: 60_000 },
-    ).catch((error: Error): Failure => failureOf(error));
+  let announced: Promise<void> | null = null;
+  for (let pauseMs = 5_000; ; pauseMs = Math.min(2 * pauseMs, TELL_AGAIN_MS)) {
+    const call = { summary: "Close the session at the site", limitMs: 60_000 };
+    const closed = await site("closeSite", { untouched }, call).catch((error: Error): Failure => failureOf(error));
     if ("powerActions" in closed) {
       log.count(closed);
       return announced;
@@ -276,10 +258,9 @@ async function closeAtSite(ctx: SessionContext): Promise<boolean> {
     // Whatever the site says: an entry that it keeps would be taken for a lost session's.
     if (!log.captured || Date.now() >= giveUpAt) {
       log.notes.push(`The site could not be told that the session has ended: ${closed.message}`);
-      return false;
+      return null;
     }
-    if (!announced) await announce(ctx);
-    announced = true;
+    announced ??= records.announce();
     await sleep(pauseMs, { summary: "Until the site is back" });
   }
 }

@@ -1,12 +1,12 @@
 import { ApplicationFailure, defineQuery, defineSignal, defineUpdate, setHandler } from "@temporalio/workflow";
 import type {
   ByPerson,
+  CampaignEnded,
   CampaignSummary,
   DoneSignal,
   HelloSignal,
   RebootedSignal,
   SessionStatus,
-  SessionSummary,
   SuppliedTask,
   TaskResult,
 } from "../src/domain/session.js";
@@ -22,8 +22,8 @@ export const supplyTaskUpdate = defineUpdate<void, [SuppliedTask]>("supplyTask")
 export const retryRestoreUpdate = defineUpdate<void, [ByPerson]>("retryRestore");
 export const releaseTargetUpdate = defineUpdate<void, [ByPerson]>("releaseTarget");
 
-/** From a session to its campaign: it has ended, or is announced stranded. */
-export const announcedSignal = defineSignal<[SessionSummary]>("announced");
+/** From a session to its campaign: it has ended, is stranded, or has waited for 30 min for what is away. */
+export const announcedSignal = defineSignal<[CampaignEnded]>("announced");
 export const campaignStatusQuery = defineQuery<CampaignSummary>("status");
 
 /** Tasks that one session takes from outside: its history stays short, and a site keeps as many results. */
@@ -35,12 +35,10 @@ export type Interrupt =
   | { kind: "rebooted"; how: string }
   | { kind: "deadline" };
 
-/** What people and machines have told the session so far. Handlers record here; the main line acts on it. */
-export interface Mailbox {
+/** The messages that the session has received. Handlers record them; the main line acts on them. */
+export interface Inbox {
   hello: HelloSignal | null;
   done: DoneSignal | null;
-  /** The arming whose boot was seen to end in the target's own system, without any contact. */
-  wentHome: number | null;
   /** All of them, done or not. */
   supplied: SuppliedTask[];
   approvedBy: string | null;
@@ -56,16 +54,17 @@ export interface Listener {
   status(): SessionStatus;
   /** Whether the action may write to the target's devices: its boot path and its owner's leave were asked for that. */
   isDestructive(): boolean;
+  /** Called where the target's own system was heard in a boot attempt that made no contact. */
+  homeAnswered(attempt: number): void;
   /** Called for each interrupt, so that the main line can stop what it is doing. */
   interrupt(cause: Interrupt): void;
 }
 
 /** Sets every handler. Called before the first await, so that no early message finds none. */
-export function listen(to: Listener): Mailbox {
-  const mail: Mailbox = {
+export function listen(to: Listener): Inbox {
+  const inbox: Inbox = {
     hello: null,
     done: null,
-    wentHome: null,
     supplied: [],
     approvedBy: null,
     retryRequested: false,
@@ -79,25 +78,25 @@ export function listen(to: Listener): Mailbox {
 
   setHandler(statusQuery, () => to.status());
   setHandler(helloSignal, (hello) => {
-    if (!current(hello) || !isHello(hello) || mail.hello?.epoch === hello.epoch) return;
-    mail.hello = hello;
+    if (!current(hello) || !isHello(hello) || inbox.hello?.epoch === hello.epoch) return;
+    inbox.hello = hello;
     // Signals come in any order: what came before the contact was perhaps not this boot's.
-    if (mail.done && !isOfOneBoot(hello, mail.done)) mail.done = null;
+    if (inbox.done && !isOfOneBoot(hello, inbox.done)) inbox.done = null;
   });
   setHandler(doneSignal, (done) => {
     if (!current(done) || !isDone(done)) return;
-    if (!mail.hello || isOfOneBoot(mail.hello, done)) mail.done ??= done;
+    if (!inbox.hello || isOfOneBoot(inbox.hello, done)) inbox.done ??= done;
   });
   setHandler(rebootedSignal, (rebooted) => {
     if (!current(rebooted) || typeof rebooted.how !== "string") return;
     // Before the first contact it is a boot that went elsewhere: that is diagnosed and armed again.
-    if (mail.hello?.epoch === rebooted.epoch) to.interrupt({ kind: "rebooted", how: rebooted.how });
-    else mail.wentHome = rebooted.epoch;
+    if (inbox.hello?.epoch === rebooted.epoch) to.interrupt({ kind: "rebooted", how: rebooted.how });
+    else to.homeAnswered(rebooted.epoch);
   });
   setHandler(
     approveUpdate,
     (person) => {
-      mail.approvedBy = person.by;
+      inbox.approvedBy = person.by;
     },
     {
       validator: (person) => {
@@ -109,7 +108,7 @@ export function listen(to: Listener): Mailbox {
   setHandler(
     abortUpdate,
     (person) => {
-      mail.abort ??= { by: person.by, reason: person.reason ?? "" };
+      inbox.abort ??= { by: person.by, reason: person.reason ?? "" };
       to.interrupt({ kind: "abort", by: person.by, reason: person.reason ?? "" });
     },
     {
@@ -119,7 +118,7 @@ export function listen(to: Listener): Mailbox {
       },
     },
   );
-  setHandler(supplyTaskUpdate, (supplied) => void mail.supplied.push(supplied), {
+  setHandler(supplyTaskUpdate, (supplied) => void inbox.supplied.push(supplied), {
     validator: (supplied) => {
       named(supplied);
       only(
@@ -133,36 +132,40 @@ export function listen(to: Listener): Mailbox {
         "take a task that unlocks devices",
         "its action is not destructive; start one that is",
       );
-      only(mail.supplied.length < MAX_SUPPLIED, "take a task", `it was given ${MAX_SUPPLIED} tasks already`);
+      only(inbox.supplied.length < MAX_SUPPLIED, "take a task", `it was given ${MAX_SUPPLIED} tasks already`);
     },
   });
   setHandler(
     retryRestoreUpdate,
     () => {
-      mail.retryRequested = true;
+      inbox.retryRequested = true;
     },
     {
       validator: (person) => {
         named(person);
-        only(to.status().phase === "stranded", "retry the restore", "it is not stranded");
+        only(needsOrWaits(to.status()), "retry the restore", "it is neither stranded nor waiting for what is away");
       },
     },
   );
   setHandler(
     releaseTargetUpdate,
     (person) => {
-      mail.released = { by: person.by, reason: person.reason ?? "" };
+      inbox.released = { by: person.by, reason: person.reason ?? "" };
     },
     {
       validator: (person) => {
         named(person);
-        only(to.status().phase === "stranded", "release the target", "it is not stranded");
+        only(needsOrWaits(to.status()), "release the target", "it is neither stranded nor waiting for what is away");
         only(Boolean(person.reason?.trim()), "release the target", "a release needs a reason");
       },
     },
   );
-  return mail;
+  return inbox;
 }
+
+/** Stranded, or on its way home and waiting for a site or BMC that is away. */
+const needsOrWaits = (status: SessionStatus): boolean =>
+  status.phase === "stranded" || (onTheWayHome(status) && status.waitingFor !== null);
 
 const onTheWayHome = (status: SessionStatus): boolean =>
   ["restoring", "verifying", "restored", "stranded", "released"].includes(status.phase);

@@ -1,156 +1,228 @@
-import { ApplicationFailure, condition, getExternalWorkflowHandle, sleep, workflowInfo } from "@temporalio/workflow";
+import { ApplicationFailure, CancellationScope, condition, sleep } from "@temporalio/workflow";
+import type { Whereabouts } from "../activities/contract.js";
 import type { Failure } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
-import { central, patient, type SessionContext } from "./context.js";
-import { askToShutDown, LATE_POWER_OFF_MS, look, settled, unseen, wasOffIfPoweredOn } from "./departure.js";
-import { failureOf, type Logbook } from "./logbook.js";
-import { announcedSignal } from "./messages.js";
+import { awaitControl, isAway } from "./absence.js";
+import type { SessionContext } from "./context.js";
+import { askToShutDown, leaveImage, look, settled } from "./departure.js";
+import { failureOf } from "./logbook.js";
+import { leaveBy } from "./target-state.js";
 
 const MINUTE = 60_000;
-/** Whole attempts before a person is called; each activity has its own repetitions inside. */
+/** Whole attempts at a control that answers before a person is called; each activity has its own repetitions inside. */
 const ATTEMPTS = 3;
+/** Between attempts after an absence, growing: a control that comes and goes must not fill the history. */
+const FIRST_PAUSE_MS = 5_000;
+const LAST_PAUSE_MS = 10 * MINUTE;
+/** A BMC that restarts refuses a good password for some seconds. Two refusals lock no account; three lock some. */
+const REFUSED_LOGIN_PAUSE_MS = MINUTE;
 
 /**
- * The return. Runs outside every cancellation and ends in one of two ways: the target is proved home, or a named
- * person released it. In between it may be stranded: announced, with its lock kept, waiting for a person.
+ * The return. Runs outside every cancellation and ends in one of two ways: the target is proved home, or a named person
+ * released it. What is only away is waited for without end; `stranded` calls a person where one is needed.
  */
 export async function bringHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
-  const { log, mail } = ctx;
+  const { log, inbox, records } = ctx;
   for (;;) {
     const failure = await tryHome(ctx, snapshot);
-    if (!failure) {
+    if (!failure && !inbox.released) {
       log.stranded = null;
       log.ending = "restored";
       log.enter("restored");
       return;
     }
-    // Before the announcement: a person may ask as soon as the phase says that one must.
-    mail.retryRequested = false;
-    log.stranded = failure;
-    log.ending = "stranded";
-    log.enter("stranded");
-    await announce(ctx);
-    await condition(() => mail.retryRequested || mail.released !== null);
-    if (mail.released) {
-      log.released = mail.released;
+    if (failure && !inbox.released) {
+      // Before the announcement: a person may ask as soon as the phase says that one must.
+      inbox.retryRequested = false;
+      log.stranded = failure;
+      log.ending = "stranded";
+      log.enter("stranded");
+      // Not awaited: a catalogue that is away must not delay a person's retry.
+      void records.announce();
+      await condition(() => inbox.retryRequested || inbox.released !== null);
+    }
+    if (inbox.released) {
+      log.released = inbox.released;
       log.ending = "released";
       log.enter("released");
       return;
     }
     log.ending = null;
     log.stranded = null;
-    ctx.leg.unwatched = true;
-    ctx.plan.retries = (ctx.plan.retries ?? 0) + 1;
-    // What was read of the power may have been a lie, and whoever came to look may have done more than Pitstop saw.
-    ctx.leg.verifiedOff = false;
+    personActed(ctx);
   }
 }
 
+/** A reading of the power may have been wrong, and a person may have done more than Pitstop saw. */
+function personActed({ target, schedule }: SessionContext): void {
+  target.observe({ type: "personActed" });
+  schedule.allowRetry();
+}
+
+/** Attempts until the target is home or released (null), or until only a person can help (why). */
 async function tryHome(ctx: SessionContext, snapshot: BootSnapshot): Promise<Failure | null> {
-  let waited = false;
+  const { log, inbox } = ctx;
+  let waitedForProof = false;
+  let refusedLogins = 0;
+  let pauseMs = FIRST_PAUSE_MS;
   for (let attempt = 1; ; attempt++) {
     try {
       await returnOnce(ctx, snapshot);
       return null;
     } catch (error) {
-      const failure = failureOf(error);
-      // A refused password is never tried again (lock-outs), and waiting longer for a proof was done already.
-      if (attempt >= ATTEMPTS || failure.code === "unauthorized") return failure;
-      if (failure.code === "homeNotProved") {
-        if (waited || !mayHang(ctx)) return failure;
-        waited = true;
+      let failure = failureOf(error);
+      log.note(`Restore attempt ${attempt}: ${failure.message}`);
+      if (isAway(error)) {
+        const ended = await outlast(ctx, error).catch((final: unknown) => {
+          failure = failureOf(final);
+          return "neverAway" as const;
+        });
+        if (inbox.released) return null;
+        if (ended === "asked") attempt = 0;
+        if (ended === "back") {
+          attempt = 0;
+          await pause(ctx, pauseMs);
+          pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS);
+        }
+        if (ended !== "neverAway") continue;
       }
-      ctx.log.notes.push(`Restore attempt ${attempt}: ${failure.message}`);
+      if (failure.code === "unauthorized") {
+        if (++refusedLogins > 1) return failure;
+        await pause(ctx, REFUSED_LOGIN_PAUSE_MS);
+        if (inbox.released) return null;
+        continue;
+      }
+      if (attempt >= ATTEMPTS) return failure;
+      if (failure.code === "homeNotProved") {
+        // A boot of which nothing was heard had the time of its own system by now: the next attempt takes it for an image.
+        if (waitedForProof || ctx.target.unseenMs === null) return failure;
+        ctx.target.observe({ type: "proofMissed" });
+        waitedForProof = true;
+      }
       await sleep(5_000 * attempt * attempt, { summary: `Before restore attempt ${attempt + 1}` });
     }
   }
 }
 
+/** As {@link awaitControl}; `asked`: a person asked for a retry, or released the target, before that. Throws what no wait mends. */
+async function outlast(ctx: SessionContext, error: unknown): Promise<"back" | "neverAway" | "asked"> {
+  const scope = new CancellationScope();
+  const back = scope.run(() => awaitControl(ctx, error)).then((wasAway) => (wasAway ? "back" : "neverAway"));
+  const asked = scope.run(() => askedFor(ctx)).then(() => "asked" as const);
+  // The one that loses is cancelled, and says so to nobody.
+  asked.catch(() => undefined);
+  back.catch(() => undefined);
+  try {
+    const first = await Promise.race([back, asked]);
+    if (first === "asked") personActed(ctx);
+    return first;
+  } finally {
+    scope.cancel();
+    await back.catch(() => undefined);
+  }
+}
+
+/** A pause that a person's retry or release ends. */
+async function pause(ctx: SessionContext, ms: number): Promise<void> {
+  const scope = new CancellationScope();
+  const asked = scope.run(() => askedFor(ctx)).then(() => true);
+  asked.catch(() => undefined);
+  const over = scope.run(() => sleep(ms, { summary: "Before the next restore attempt" })).then(() => false);
+  over.catch(() => undefined);
+  if (await Promise.race([asked, over])) personActed(ctx);
+  scope.cancel();
+}
+
+/** Resolves when a person asks for a retry from now on, or has released the target. */
+async function askedFor({ inbox }: SessionContext): Promise<void> {
+  inbox.retryRequested = false;
+  await condition(() => inbox.retryRequested || inbox.released !== null);
+}
+
 /**
- * A boot of which nothing was ever heard, or is heard any more, was left alone, because it might have been the target's own system
- * on its way up. It had the time for that now: what still says nothing hangs, and the next attempt may turn it off.
+ * One attempt: the undo of each step of the departure, whichever was begun. Each reads, acts only where it must, and reads back.
+ *
+ * | step of the departure | its undo here | the state it ensures |
+ * |---|---|---|
+ * | stage | none: a cache | |
+ * | on, armed | leave the image | off, or the target's own system runs |
+ * | arm | `restoreBoot`, while off where it can be | override, media and order of the snapshot; the boot server serves home |
+ * | off | `ensureOn`, where the target was on | on, into its own system |
+ *
+ * The target's own system is never forced: where it runs, or may be on its way up, it is disarmed under it.
  */
-function mayHang({ leg }: SessionContext): boolean {
-  if (leg.unseenSince === null) return false;
-  leg.mayBeHome = false;
+async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
+  ctx.log.enter("restoring");
+  const off = await leave(ctx, snapshot);
+  await disarm(ctx, snapshot);
+  const sentHomeAt = off && snapshot.state.power === "On" ? await powerOn(ctx) : null;
+  await prove(ctx, snapshot, sentHomeAt);
+}
+
+/** Undo of `on`: whether the target is off now. False: its own system runs, or may be on its way up. */
+async function leave(ctx: SessionContext, snapshot: BootSnapshot): Promise<boolean> {
+  const { target } = ctx;
+  const toBeOn = snapshot.state.power === "On";
+  const where = await whereabouts(ctx, snapshot, toBeOn);
+  let how = leaveBy(target.state, where, toBeOn);
+  if (how.by === "force" && !(await leaveImage(ctx, how.why))) how = leaveBy(target.state, "unknown", toBeOn);
+  if (how.by === "ask") await askToShutDown(ctx, how.why);
+  if (how.by === "leaveAlone") {
+    if (where === "home") target.observe({ type: "seenHome" });
+    return false;
+  }
+  // Seen off, by any of these: the next boot of its own system is a new one.
+  if (target.certain !== "off") target.observe({ type: "wentOff" });
   return true;
 }
 
-/**
- * One attempt: off, disarmed while off, on, proved.
- *
- * What runs in the image is forced off when it does not go by itself: its memory is ours. The target's own system is
- * never forced: where it runs already, or may be on its way up, it is disarmed under it.
- */
-async function returnOnce(ctx: SessionContext, snapshot: BootSnapshot): Promise<void> {
-  const { plan, log, site, leg } = ctx;
-  const toBeOn = snapshot.state.power === "On";
-  log.enter("restoring");
-  // One that was off is not asked to go before it is known whether anybody is there to obey.
-  const where =
-    leg.running ?? (leg.unseenSince !== null && !toBeOn ? await settled(ctx, snapshot) : await look(ctx, snapshot));
-  leg.running = null;
-  let atHome = where === "home" || (where === "unknown" && leg.mayBeHome);
-  if (!atHome && where !== "off") {
-    const off = await site(
-      "ensureOff",
-      { plan, running: "image", unseenMs: unseen(leg), why: "leave the image" },
-      { summary: "Leave the image", limitMs: plan.limits.homeMs + 5 * MINUTE },
-    );
-    log.spentByMachine(log.count(off).tookMs);
-    atHome = !off.off;
-    if (off.mute) leg.unseenSince = Date.now();
-  }
-  if (atHome && !toBeOn) {
-    // A target that was off was started by a stranger, or by an override that did not hold: kindly off again.
-    await askToShutDown(ctx, "the target was off");
-    atHome = false;
-  }
-  leg.mayBeHome = atHome;
-  if (!atHome) {
-    leg.unseenSince = null;
-    // Whoever turned it off: a power that was read as off since departure lies between.
-    leg.verifiedOff = true;
-    if (!toBeOn) leg.lateOffMs = 0;
-  }
-  const restored = await site(
-    "restoreBoot",
-    { plan, snapshot, armUnsure: mayHideAnArming(ctx, snapshot) },
-    { summary: "Put the boot state back to the snapshot", limitMs: 5 * MINUTE },
-  );
-  log.notes.push(...log.count(restored).notes);
-  if (toBeOn && !atHome) {
-    leg.mayBeHome = true;
-    const onBefore = log.lastPowerOnAt();
-    log.count(
-      await site(
-        "ensureOn",
-        { plan, epoch: null, wasOff: false, why: "go home" },
-        { summary: "Power on, homewards", limitMs: 5 * MINUTE },
-      ),
-    );
-    wasOffIfPoweredOn(ctx, onBefore);
-  }
-  await prove(ctx, snapshot, toBeOn && !atHome ? log.lastPowerOnAt() : null);
+/** A target that was off is not asked to go before it is known whether anybody is there to obey. */
+async function whereabouts(ctx: SessionContext, snapshot: BootSnapshot, toBeOn: boolean): Promise<Whereabouts> {
+  const { target } = ctx;
+  const certain = target.certain;
+  target.observe({ type: "triesHome" });
+  if (certain !== null) return certain;
+  return target.unseenMs !== null && !toBeOn ? await settled(ctx, snapshot) : await look(ctx, snapshot);
 }
 
-/** An arming was asked for, by this session or a lost one, and not seen to be done. */
-const mayHideAnArming = ({ leg, log }: SessionContext, snapshot: BootSnapshot): boolean =>
-  leg.armUnsure || snapshot.session !== log.session;
+/** Undo of `arm`. */
+async function disarm({ log, site, target }: SessionContext, snapshot: BootSnapshot): Promise<void> {
+  // An arming that was not seen done, of this session or a lost one: a reading may be older than it.
+  const armUnsure = target.hidesArming || snapshot.session !== log.session;
+  const restored = await site(
+    "restoreBoot",
+    { snapshot, armUnsure },
+    { summary: "Put the boot state back to the snapshot", limitMs: 5 * MINUTE },
+  );
+  for (const note of log.count(restored).notes) log.note(note);
+}
+
+/** Undo of `off`: when the power-on was sent, in milliseconds since 1970; null where none was needed. */
+async function powerOn({ log, site, target }: SessionContext): Promise<number | null> {
+  target.observe({ type: "sentHome" });
+  log.count(
+    await site(
+      "ensureOn",
+      { epoch: null, wasOff: false, why: "go home" },
+      { summary: "Power on, homewards", limitMs: 5 * MINUTE },
+    ),
+  );
+  return log.lastPowerOnAt();
+}
 
 /** `bootedFrom`: when the power-on of this attempt was sent; its boot is the machine's own time. */
 async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: number | null): Promise<void> {
-  const { plan, log, site, leg } = ctx;
+  const { plan, log, site, target } = ctx;
   log.enter("verifying");
-  const watchLateOffMs = lateOffMs(ctx);
+  const watchLateOffMs = target.mayObeyForMs(snapshot.state.power === "On", plan.limits.gracefulMs);
   // What a lost session did to the target, a run of this one before it was reset, or a shutdown that was given up, nobody
   // knows: either boot is home.
-  const unsure = watchLateOffMs > 0 || leg.unwatched || snapshot.session !== log.session || log.movedPower();
-  const rebooted = leg.verifiedOff ? true : unsure ? null : false;
+  const isUnsure = watchLateOffMs > 0 || target.wasOutOfSight || snapshot.session !== log.session || target.movedPower;
+  const rebooted = target.sawOff ? true : isUnsure ? null : false;
   const proof = log.count(
     await site(
       "verifyHome",
-      { plan, snapshot, rebooted, watchLateOffMs },
+      { snapshot, rebooted, watchLateOffMs },
       { summary: "Is the target home, as it was?", limitMs: 3 * plan.limits.homeMs + watchLateOffMs + 3 * MINUTE },
     ),
   );
@@ -169,29 +241,4 @@ async function prove(ctx: SessionContext, snapshot: BootSnapshot, bootedFrom: nu
       "differs",
     );
   }
-}
-
-/** A shutdown may be under way still, asked for and not seen done, and its system may answer until its very end. */
-function lateOffMs({ plan, leg, log }: SessionContext): number {
-  if (leg.lateOffMs > 0 || leg.verifiedOff || !log.shutdownAsked()) return leg.lateOffMs;
-  return plan.limits.gracefulMs + LATE_POWER_OFF_MS;
-}
-
-/** The record says what the session knows now; a catalogue that is away is waited for, up to a day. */
-export async function keepRecord(log: Logbook): Promise<void> {
-  const record = log.record();
-  await central
-    .recordSession({ record })
-    .catch(() => patient.recordSession({ record }))
-    .catch(() => undefined);
-}
-
-/** Tells the record's readers and the campaign, which does not wait for the session any longer. */
-export async function announce({ log }: Pick<SessionContext, "log">): Promise<void> {
-  await keepRecord(log);
-  const parent = workflowInfo().parent;
-  if (!parent) return;
-  await getExternalWorkflowHandle(parent.workflowId, parent.runId)
-    .signal(announcedSignal, log.summary())
-    .catch(() => undefined);
 }

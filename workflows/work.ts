@@ -14,9 +14,9 @@ export async function work(ctx: SessionContext): Promise<WorkResult> {
   return ctx.plan.action?.mode === "passive" ? await passive(ctx) : await active(ctx);
 }
 
-async function passive({ mail, log }: SessionContext): Promise<WorkResult> {
-  await condition(() => mail.done !== null);
-  const done = mail.done;
+async function passive({ inbox, log }: SessionContext): Promise<WorkResult> {
+  await condition(() => inbox.done !== null);
+  const done = inbox.done;
   if (!done) throw ApplicationFailure.nonRetryable("The done message was lost.", "internal");
   for (const result of done.results) {
     log.tasks.push(result);
@@ -31,14 +31,14 @@ async function passive({ mail, log }: SessionContext): Promise<WorkResult> {
 }
 
 async function active(ctx: SessionContext): Promise<WorkResult> {
-  const { plan, mail, log } = ctx;
+  const { plan, inbox, log } = ctx;
   const planned = plan.action?.tasks ?? [];
   // Read anew each time, and nothing taken out: what is not done when the target reboots is wanted again after it.
   const isDone = (task: PlannedTask) => log.tasks.some((done) => done.id === task.id && done.status === "succeeded");
   for (;;) {
-    const task = [...planned, ...mail.supplied.flatMap((one) => one.task ?? [])].find((one) => !isDone(one));
-    const open = plan.action?.interactive === true && !mail.supplied.some((one) => one.last);
-    const heard = mail.supplied.length;
+    const task = [...planned, ...inbox.supplied.flatMap((one) => one.task ?? [])].find((one) => !isDone(one));
+    const open = plan.action?.interactive === true && !inbox.supplied.some((one) => one.last);
+    const heard = inbox.supplied.length;
     if (task) {
       const result = await offer(ctx, task);
       log.tasks.push(result);
@@ -46,13 +46,13 @@ async function active(ctx: SessionContext): Promise<WorkResult> {
       // A task that ended because the work was cut short says nothing of the work: who cut it does.
       if (result.status !== "succeeded") stopIfCutShort();
       if (result.status !== "succeeded") return { outcome: outcomeOf(result), failure: taskFailure(result) };
-    } else if (mail.done) {
-      const gaveUp = mail.done.outcome === "failed";
+    } else if (inbox.done) {
+      const gaveUp = inbox.done.outcome === "failed";
       return gaveUp
-        ? { outcome: "failed", failure: { code: "taskFailed", message: mail.done.reason ?? "The image gave up." } }
+        ? { outcome: "failed", failure: { code: "taskFailed", message: inbox.done.reason ?? "The image gave up." } }
         : { outcome: "succeeded", failure: null };
     } else if (open) {
-      await condition(() => mail.supplied.length > heard || mail.done !== null);
+      await condition(() => inbox.supplied.length > heard || inbox.done !== null);
     } else {
       return { outcome: "succeeded", failure: null };
     }
@@ -63,7 +63,7 @@ async function offer({ plan, site }: SessionContext, task: PlannedTask): Promise
   // The agent's own time-out comes first; this bound is for an agent that went silent. Attempts: a site that restarts
   // offers again, and the agent answers a task that it has done already from its spool.
   const limitMs = task.timeoutMs + plan.limits.leaseMs + 60_000;
-  return await site("offerTask", { plan, task }, { summary: `Task ${task.name}`, limitMs, attempts: 20 });
+  return await site("offerTask", { task }, { summary: `Task ${task.name}`, limitMs, attempts: 20 });
 }
 
 const outcomeOf = (result: TaskResult): Outcome => (result.status === "timedOut" ? "timedOut" : "failed");

@@ -9,7 +9,7 @@ import { root } from "../setup.mjs";
 const dist = join(root, "dist");
 const { PitstopClient } = await import(join(dist, "src/api/client.js"));
 const { loadConfig } = await import(join(dist, "src/config.js"));
-const { freePort } = await import(join(dist, "src/ports.js"));
+const { freePort } = await import(join(dist, "src/free-port.js"));
 const { openLab } = await import(join(dist, "workers/lab.js"));
 
 /** `guest`: the targets are QEMU's, which see this host as 10.0.2.2. */

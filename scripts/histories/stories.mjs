@@ -17,7 +17,7 @@ export async function recordStories(data) {
   const { loadConfig } = await built("src/config.js");
   const { startServer } = await built("workers/serve.js");
   const { openLab } = await built("workers/lab.js");
-  const { freePort } = await built("src/ports.js");
+  const { freePort } = await built("src/free-port.js");
   const { PitstopClient } = await built("src/api/client.js");
   const { connectTemporal } = await built("src/temporal/connect.js");
   const [plain, tls] = [await freePort(), await freePort()];

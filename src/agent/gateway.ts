@@ -1,4 +1,3 @@
-import type { SessionLink, SiteEntry } from "../boot/site.js";
 import type {
   AgentTask,
   DoneRequest,
@@ -12,43 +11,46 @@ import type {
 import { PitstopError } from "../domain/errors.js";
 import { masked } from "../domain/mask.js";
 import type { TaskResult } from "../domain/session.js";
-import { Desk, ended, type Order, type Power } from "./desk.js";
-import { type Caller, Doorkeeper, type DoorkeeperOptions } from "./doorkeeper.js";
+import type { SiteEntry } from "../site/entry.js";
+import type { SessionLink } from "../site/session-link.js";
+import type { AgentServer } from "../site/site.js";
+import { Authenticator, type AuthenticatorOptions, type Caller } from "./authenticator.js";
 import { keepResult } from "./keep-result.js";
 import { Leases } from "./lease.js";
 import { Outbox } from "./outbox.js";
 import { refusal } from "./refusal.js";
+import { ended, type Order, type Power, TaskDispatcher } from "./task-dispatcher.js";
 import { TaskLogs } from "./task-log.js";
 
-/** How long a reboot's news may take to the session before those who wait for the agent are sent away: a healthy Temporal's. */
+/** How long the offers of a boot go on after its reboot was seen, until the session has heard of it: enough for a healthy Temporal. */
 const REBOOT_TOLD_MS = 2_000;
 /** Results that one session may leave at a site. */
 const MAX_RESULTS = 512;
 
-export interface GatewayOptions extends DoorkeeperOptions {
+export interface GatewayOptions extends AuthenticatorOptions {
   link: SessionLink;
   /** Folder of the logs of running tasks. */
   logFolder: string;
 }
 
 /** The server's side of the agent protocol (docs/agent-protocol.md), without HTTP. */
-export class AgentGateway {
+export class AgentGateway implements AgentServer {
   readonly #options: GatewayOptions;
-  readonly #door: Doorkeeper;
+  readonly #authenticator: Authenticator;
   readonly #outbox: Outbox;
   readonly #leases: Leases;
   readonly #logs: TaskLogs;
-  readonly #desk = new Desk();
-  /** Results being kept, so that a message that comes twice at once is kept once. */
+  readonly #dispatcher = new TaskDispatcher();
+  /** Results being kept. A message that comes twice at once is kept once. */
   readonly #keeping = new Map<string, Promise<TaskResult>>();
 
   constructor(options: GatewayOptions) {
     this.#options = options;
-    this.#outbox = new Outbox(options.sessions, options.link, options.log);
-    this.#leases = new Leases(options.sessions, options.link, options.now, options.log, (entry, how) =>
+    this.#outbox = new Outbox(options.entries, options.link, options.log);
+    this.#leases = new Leases(options.entries, options.link, options.now, options.log, (entry, how) =>
       this.rebooted(entry, how),
     );
-    this.#door = new Doorkeeper(options, {
+    this.#authenticator = new Authenticator(options, {
       outbox: this.#outbox,
       leases: this.#leases,
       secondHello: (entry, how, bootId) => this.rebooted(entry, how, bootId),
@@ -56,7 +58,7 @@ export class AgentGateway {
     this.#logs = new TaskLogs(options.logFolder);
   }
 
-  /** After the process has started: what was not told is told, and open sessions are looked after again. */
+  /** After the process has started: messages that were not acknowledged go out again, and leases are extended again. */
   resume(): void {
     this.#outbox.resume();
     this.#leases.resume();
@@ -65,54 +67,54 @@ export class AgentGateway {
   close(): void {
     this.#outbox.close();
     this.#leases.close();
-    this.#desk.close();
+    this.#dispatcher.close();
   }
 
-  // ---- what sessions ask
+  // ---- for sessions
 
   async offer(target: string, session: string, task: AgentTask, signal: AbortSignal): Promise<TaskResult> {
     const entry = this.#own(target, session);
     if (entry.boot?.revoked || entry.ledger.withdrawnAt !== null) throw ended(target);
     await this.#remember(entry, task);
-    return await this.#desk.offer(entry, task, signal);
+    return await this.#dispatcher.offer(entry, task, signal);
   }
 
   async finish(target: string, session: string, power: Power, waitMs: number): Promise<boolean> {
-    const entry = this.#options.sessions.get(target);
-    return entry?.session === session ? await this.#desk.finish(entry, power, waitMs) : false;
+    const entry = this.#options.entries.get(target);
+    return entry?.session === session ? await this.#dispatcher.finish(entry, power, waitMs) : false;
   }
 
-  /** The boot was withdrawn or armed anew: nobody waits for its agent any longer. */
+  /** The boot was withdrawn or armed anew: its offers end. */
   bootEnded(target: string): void {
-    this.#desk.end(target, ended(target));
+    this.#dispatcher.end(target, ended(target));
     this.#leases.end(target);
   }
 
   /** The session has ended. */
   async closed(target: string): Promise<void> {
     this.bootEnded(target);
-    this.#door.forget(target);
+    this.#authenticator.forget(target);
     await this.#logs.remove(target);
   }
 
-  // ---- what agents say
+  // ---- for agents
 
   hello(request: HelloRequest): Promise<HelloResponse> {
-    return this.#door.hello(request);
+    return this.#authenticator.hello(request);
   }
 
   authenticate(authorization: string | undefined): Promise<Caller> {
-    return this.#door.authenticate(authorization);
+    return this.#authenticator.authenticate(authorization);
   }
 
   async next(caller: Caller, waitMs: number, running: string | null, gone: AbortSignal): Promise<Order> {
-    const order = await this.#desk.next(caller.entry, waitMs, running, gone);
+    const order = await this.#dispatcher.next(caller.entry, waitMs, running, gone);
     if (order.do === "over") throw refusal(410, "The session has withdrawn this boot; boot into your own system.");
     return order;
   }
 
   told(caller: Caller, order: Order): void {
-    this.#desk.told(caller.entry, order);
+    this.#dispatcher.told(caller.entry, order);
   }
 
   answer(caller: Caller, order: Order): NextResponse {
@@ -135,53 +137,53 @@ export class AgentGateway {
     return this.#progressAnswer(entry, task);
   }
 
-  /** Keeps the first result of an id, durably, before it is acknowledged; another one is taken as a repetition. */
+  /** Keeps the first result of a task, durably, before it is acknowledged. Another one counts as a repetition. */
   async result({ entry, secrets }: Caller, task: string, request: ResultRequest): Promise<void> {
     const name = this.#nameOf(entry, task);
     const known = Object.hasOwn(entry.results, task) ? entry.results[task] : undefined;
     if (known) {
-      // The first time the disk may have been full: then it was neither kept nor told.
-      await this.#options.sessions.save(entry);
-      this.#desk.resulted(entry, known);
+      // The disk may have been full the first time, and the result neither kept nor handed over.
+      await this.#options.entries.save(entry);
+      this.#dispatcher.resulted(entry, known);
       return;
     }
     const key = `${entry.target}/${entry.session}/${task}`;
     const keeping = this.#keeping.get(key) ?? this.#keep(entry, { id: task, name }, masked(request, secrets), secrets);
     this.#keeping.set(key, keeping);
     try {
-      this.#desk.resulted(entry, await keeping);
+      this.#dispatcher.resulted(entry, await keeping);
     } finally {
       this.#keeping.delete(key);
     }
   }
 
-  /** The image says that its work is over, or that it gives up. The first word counts. */
+  /** The image says that its work is over, or that it gives up. The first message counts. */
   async done({ entry, boot, secrets }: Caller, said: DoneRequest): Promise<void> {
     if (boot.done === null) {
       const request = masked(said, secrets);
       boot.done = request;
       this.#outbox.add(entry, { kind: "done", request });
     }
-    await this.#options.sessions.save(entry);
+    await this.#options.entries.save(entry);
     await this.#outbox.send(entry, 0);
   }
 
-  /** The target left its image without a word: its token is void, and the session hears how that was seen. */
+  /** The target left its image without saying so: its token is void, and the session hears how that was seen. */
   async rebooted(entry: SiteEntry, how: string, bootId: string | null = null): Promise<void> {
     const boot = entry.boot;
     if (!boot || boot.revoked) return;
-    // An image that was told to reboot, or is done, does what was expected of it.
-    const expected = boot.done !== null || this.#desk.isFinishing(entry);
+    // An image that is done, or was told to reboot, is expected to leave.
+    const expected = boot.done !== null || this.#dispatcher.isFinishing(entry);
     boot.revoked = true;
     if (!expected) this.#outbox.add(entry, { kind: "rebooted", bootId: bootId ?? boot.bootId ?? "", how });
     this.#options.log.warn({ target: entry.target, how, expected }, "the target rebooted in its image");
     try {
-      await this.#options.sessions.save(entry);
+      await this.#options.entries.save(entry);
     } catch (error) {
-      // It is not seen a second time: the session hears of it although this site cannot remember it.
+      // A reboot is seen once: the session hears of it although the journal does not have it.
       this.#options.log.error({ err: error, target: entry.target }, "the journal could not be written");
     }
-    // The session first: whoever waits for the agent must not hear of a boot that is over before the session knows why.
+    // The session first: offers that end before it knows why would look like failures.
     await this.#outbox.send(entry, REBOOT_TOLD_MS);
     if (entry.boot === boot) this.bootEnded(entry.target);
   }
@@ -200,36 +202,36 @@ export class AgentGateway {
     const to = { objects: this.#options.objects, logs: this.#logs };
     const kept = await keepResult(entry, task, request, to, secrets);
     entry.results[task.id] ??= kept;
-    await this.#options.sessions.save(entry);
+    await this.#options.entries.save(entry);
     return entry.results[task.id] ?? kept;
   }
 
-  /** A task that the plan does not have is known after a restart only by this: its result must not be turned away. */
+  /** Keeps the name of a task that the plan does not have, so that its result is known after a restart too. */
   async #remember(entry: SiteEntry, task: AgentTask): Promise<void> {
     const planned = entry.plan.action?.tasks.some((one) => one.id === task.id) ?? false;
     if (planned || entry.ledger.offered[task.id] !== undefined) return;
     entry.ledger.offered = { ...entry.ledger.offered, [task.id]: task.name };
-    await this.#options.sessions.save(entry);
+    await this.#options.entries.save(entry);
   }
 
   #progressAnswer(entry: SiteEntry, task: string): ProgressResponse {
-    return { cancel: this.#desk.isCancelled(entry, task), leaseSeconds: this.#leases.secondsLeft(entry) };
+    return { cancel: this.#dispatcher.isCancelled(entry, task), leaseSeconds: this.#leases.secondsLeft(entry) };
   }
 
   /** The task's name; 404 for one that this session does not have. */
   #nameOf(entry: SiteEntry, task: string): string {
     const planned = entry.plan.action?.tasks.find((one) => one.id === task)?.name;
     const { offered } = entry.ledger;
-    // Only what was put there: `constructor` is a good id, and every object has one.
+    // Own properties only: `constructor` is a valid id, and every object has one.
     const remembered = Object.hasOwn(offered, task) ? offered[task] : undefined;
     const resulted = Object.hasOwn(entry.results, task) ? entry.results[task]?.name : undefined;
-    const name = planned ?? this.#desk.nameOf(entry, task) ?? remembered ?? resulted;
+    const name = planned ?? this.#dispatcher.nameOf(entry, task) ?? remembered ?? resulted;
     if (name === undefined) throw refusal(404, "The session has no such task; drop the message.");
     return name;
   }
 
   #own(target: string, session: string): SiteEntry {
-    const entry = this.#options.sessions.get(target);
+    const entry = this.#options.entries.get(target);
     if (entry?.session === session) return entry;
     throw new PitstopError("notFound", `The site has no entry of ${session} for the target ${target}; open it first.`);
   }

@@ -1,16 +1,16 @@
-import type { SiteEntry } from "../boot/site.js";
 import type { ResultRequest } from "../domain/agent.js";
 import { maskedBytes } from "../domain/mask.js";
 import type { TaskResult } from "../domain/session.js";
-import type { AgentObjects } from "./sessions.js";
+import type { SiteEntry } from "../site/entry.js";
+import type { ObjectStore } from "../stores/store.js";
 import type { TaskLogs } from "./task-log.js";
 
-/** Puts finding and log into the store, the log without `secrets`, and returns what history keeps: the small result with their digests. */
+/** Puts finding and log into the store, the log without `secrets`. Returns the small result, with their digests, for the history. */
 export async function keepResult(
   entry: SiteEntry,
   task: { id: string; name: string },
   result: ResultRequest,
-  to: { objects: AgentObjects; logs: TaskLogs },
+  to: { objects: Pick<ObjectStore, "put">; logs: TaskLogs },
   secrets: readonly string[],
 ): Promise<TaskResult> {
   const log = await to.logs.read(entry.target, entry.session, task.id);

@@ -1,7 +1,9 @@
 import type { Logger } from "pino";
-import type { SessionLink, SiteEntry } from "../boot/site.js";
 import { messageOf } from "../domain/errors.js";
-import type { AgentSessions, Clock } from "./sessions.js";
+import type { Clock } from "../site/clock.js";
+import type { Entries } from "../site/entries.js";
+import type { SiteEntry } from "../site/entry.js";
+import type { SessionLink } from "../site/session-link.js";
 import { pause, within } from "./wait.js";
 
 /** An agent polls at least this often (docs/agent-protocol.md: 30 s) and may miss two polls before it is called lost. */
@@ -11,29 +13,29 @@ interface Watch {
   stop: AbortController;
   heardMs: number;
   lost: boolean;
-  /** Counted from look to look, so that a clock that is set silences nobody. */
+  /** Counted from look to look: a clock that is set must not make an agent look silent. */
   silentMs: number;
 }
 
 /**
- * The dead-man leases of the images that said hello. A lease is extended only after the session itself was found
- * alive (promise 4): contact between agent and site extends nothing, and without confirmation it just runs out. One that
- * has run out is not given again: its image has gone home by then, and nobody must take it for one that still works.
+ * The dead-man leases of the images that said hello. A lease is extended only after the session itself was found alive
+ * (promise 4). Contact between agent and site extends nothing: without confirmation the lease runs out. It is not given again
+ * then, because its image has gone home by that time and must not count as working.
  */
 export class Leases {
-  readonly #sessions: AgentSessions;
+  readonly #entries: Pick<Entries, "get" | "all" | "save">;
   readonly #link: SessionLink;
   readonly #now: Clock;
   readonly #log: Logger;
   readonly #lostMs: number;
   readonly #gone: (entry: SiteEntry, how: string) => Promise<void>;
   readonly #watches = new Map<string, Watch>();
-  /** The leases as they were granted here, or found in the journal, with their ends by a clock that nobody sets. */
+  /** The leases that were granted here, or found in the journal, with their ends by the monotonic clock. */
   readonly #ends = new Map<string, { until: string; endMs: number }>();
 
-  /** `gone` is told when an image cannot be at work any more: its lease is over, or it has not heard of a longer one. */
+  /** `gone` is called when an image cannot be at work: its lease is over, or it has not heard of a longer one. */
   constructor(
-    sessions: AgentSessions,
+    entries: Pick<Entries, "get" | "all" | "save">,
     link: SessionLink,
     now: Clock,
     log: Logger,
@@ -42,18 +44,18 @@ export class Leases {
   ) {
     this.#lostMs = lostMs;
     this.#gone = gone;
-    this.#sessions = sessions;
+    this.#entries = entries;
     this.#link = link;
     this.#now = now;
     this.#log = log;
   }
 
-  /** The first lease of a boot: its session has just armed it, so it gets one before the first look. */
+  /** Grants the first lease of a boot before the first look: its session has just armed it. */
   grant(entry: SiteEntry): void {
     this.#extend(entry, { day: this.#now(), mono: performance.now() });
   }
 
-  /** Looks after the entry's session every third of a lease, and at least once a minute, from now on, until its boot is over. Called again, it does nothing. */
+  /** Asks for the entry's session every third of a lease, and at least once a minute, until its boot is over. Called again, it does nothing. */
   watch(entry: SiteEntry): void {
     if (this.#watches.has(entry.target)) return;
     const watch: Watch = { stop: new AbortController(), heardMs: this.#now(), lost: false, silentMs: 0 };
@@ -63,9 +65,9 @@ export class Leases {
     });
   }
 
-  /** After a restart: the sessions are looked after again, at once. */
+  /** After a restart: asks for the sessions of all boots, at once. */
   resume(): void {
-    for (const entry of this.#sessions.all()) {
+    for (const entry of this.#entries.all()) {
       if (entry.boot?.helloAt && !entry.boot.revoked) this.watch(entry);
     }
   }
@@ -94,9 +96,9 @@ export class Leases {
   async #run(entry: SiteEntry, watch: Watch): Promise<void> {
     const boot = entry.boot;
     const everyMs = Math.min(60_000, Math.max(100, entry.plan.limits.leaseMs / 3));
-    // The first look comes at once only where the lease is not fresh, which is after a restart.
+    // A fresh lease needs no look yet. After a restart the lease is older, and the first look comes at once.
     if (this.secondsLeft(entry) * 1000 + 1000 >= entry.plan.limits.leaseMs) await pause(everyMs, watch.stop.signal);
-    while (!watch.stop.signal.aborted && entry.boot === boot && this.#sessions.get(entry.target) === entry) {
+    while (!watch.stop.signal.aborted && entry.boot === boot && this.#entries.get(entry.target) === entry) {
       await this.#look(entry, everyMs);
       await this.#noticeSilence(entry, watch, everyMs);
       await pause(everyMs, watch.stop.signal);
@@ -115,7 +117,7 @@ export class Leases {
         await this.#gone(entry, "its lease ran out before the session could be asked");
       } else if (alive) {
         this.#extend(entry, asked);
-        await this.#sessions.save(entry);
+        await this.#entries.save(entry);
       } else {
         this.#log.warn({ target: entry.target, answer: alive }, "the session was not confirmed; its lease runs on");
       }
@@ -136,27 +138,27 @@ export class Leases {
     return entry.ledger.leaseUntil !== null && this.#leftMs(entry) <= 0;
   }
 
-  /** A clock that is set back lengthens no lease: it ends when its time of day has come, or its length is over, whichever is first. */
+  /** A lease ends at its time of day, or after its length, whichever is first: a clock that is set back lengthens none. */
   #leftMs(entry: SiteEntry): number {
     const until = entry.ledger.leaseUntil;
     if (until === null) return 0;
     const byDay = Date.parse(until) - this.#now();
     let known = this.#ends.get(entry.target);
     if (known?.until !== until) {
-      // Of another process of this site: how old it is, only the time of day tells.
+      // An earlier process of this site granted it: only the time of day says how old it is.
       known = { until, endMs: performance.now() + Math.min(byDay, entry.plan.limits.leaseMs) };
       this.#ends.set(entry.target, known);
     }
     return Math.min(byDay, known.endMs - performance.now());
   }
 
-  /** An agent hears of a longer lease only when it comes: one that stayed away for the whole of its lease has gone home, or hangs. */
+  /** An agent hears of a longer lease only in an answer. After a whole lease of silence it has gone home, or hangs. */
   async #noticeSilence(entry: SiteEntry, watch: Watch, everyMs: number): Promise<void> {
     if (!watch.lost && this.#now() - watch.heardMs >= this.#lostMs) {
       watch.lost = true;
       this.#link.progress(entry, { what: "lost" });
     }
-    // One look more: an answer with a longer lease may have been on its way when the lease ended.
+    // One look more: an answer with a longer lease may have been under way when the lease ended.
     if (watch.silentMs >= Math.max(this.#lostMs, entry.plan.limits.leaseMs) + everyMs) {
       await this.#gone(
         entry,

@@ -1,8 +1,9 @@
 import type { Logger } from "pino";
-import type { SessionLink, SiteEntry } from "../boot/site.js";
 import type { SessionMessage } from "../domain/agent.js";
 import { messageOf, PitstopError } from "../domain/errors.js";
-import type { AgentSessions } from "./sessions.js";
+import type { Entries } from "../site/entries.js";
+import type { SiteEntry } from "../site/entry.js";
+import type { SessionLink } from "../site/session-link.js";
 import { pause, within } from "./wait.js";
 
 /** Between the tries of one message: doubled from the first to the last, with up to a quarter at random on top. */
@@ -13,22 +14,26 @@ const TRY_MS = 20_000;
 /** A boot has one hello, one done and one reboot to tell; more than this is a defect, and the oldest goes. */
 const MAX_MESSAGES = 16;
 
-/** `told`: the session has it. `gone`: there is no such session any more. `later`: it is tried again until one of these. */
+/** `told`: the session has it. `gone`: the session has ended. `later`: it is tried again until one of these. */
 export type Delivery = "told" | "gone" | "later";
 
 /**
- * Brings messages to sessions, in order, at least once, across restarts of the site: a message is in the journal until
- * the session has acknowledged it. What arming or withdrawing made void is dropped by whoever empties the entry's outbox.
+ * Brings messages to sessions, in order, at least once, across restarts of the site. A message stays in the journal until the
+ * session has acknowledged it, or until its arming is over, which empties the entry's outbox.
  */
 export class Outbox {
-  readonly #sessions: AgentSessions;
-  readonly #link: SessionLink;
+  readonly #entries: Pick<Entries, "get" | "all" | "save">;
+  readonly #link: Pick<SessionLink, "hello" | "done" | "rebooted">;
   readonly #log: Logger;
   readonly #pumps = new Map<string, Promise<void>>();
   readonly #closed = new AbortController();
 
-  constructor(sessions: AgentSessions, link: SessionLink, log: Logger) {
-    this.#sessions = sessions;
+  constructor(
+    entries: Pick<Entries, "get" | "all" | "save">,
+    link: Pick<SessionLink, "hello" | "done" | "rebooted">,
+    log: Logger,
+  ) {
+    this.#entries = entries;
     this.#link = link;
     this.#log = log;
   }
@@ -38,16 +43,16 @@ export class Outbox {
     entry.ledger.outbox = [...entry.ledger.outbox, message].slice(-MAX_MESSAGES);
   }
 
-  /** Sends what the entry has to tell. Resolves after `waitMs` at the latest; the rest goes on behind. */
+  /** Sends the entry's messages. Resolves after `waitMs` at the latest; sending goes on in the background. */
   async send(entry: SiteEntry, waitMs: number): Promise<Delivery> {
     const gone = { yes: false };
     await within(this.#pump(entry, gone), waitMs, undefined);
     return gone.yes ? "gone" : entry.ledger.outbox.length === 0 ? "told" : "later";
   }
 
-  /** After a restart: what was not acknowledged is told again. */
+  /** After a restart: sends again what was not acknowledged. */
   resume(): void {
-    for (const entry of this.#sessions.all()) void this.#pump(entry, { yes: false });
+    for (const entry of this.#entries.all()) void this.#pump(entry, { yes: false });
   }
 
   close(): void {
@@ -68,7 +73,7 @@ export class Outbox {
   async #deliver(entry: SiteEntry, gone: { yes: boolean }): Promise<void> {
     for (let failures = 0; !this.#closed.signal.aborted; ) {
       const message = entry.ledger.outbox[0];
-      if (!message || this.#sessions.get(entry.target) !== entry) return;
+      if (!message || this.#entries.get(entry.target) !== entry) return;
       const told = await this.#tell(entry, message);
       if (told === "later") {
         const ms = Math.min(LAST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** failures++);
@@ -88,7 +93,7 @@ export class Outbox {
     } catch (error) {
       const gone = error instanceof PitstopError && error.code === "notFound";
       const facts = { target: entry.target, message: message.kind, reason: messageOf(error) };
-      this.#log.warn(facts, gone ? "the session is no more" : "the session could not be told; it is told again");
+      this.#log.warn(facts, gone ? "the session has ended" : "the session could not be told; it is told again");
       return gone ? "gone" : "later";
     }
   }
@@ -100,10 +105,10 @@ export class Outbox {
     return "told";
   }
 
-  /** A state that cannot be saved is told once more after a restart, which does no harm. */
+  /** Where the save fails, the message goes out once more after a restart, which does no harm. */
   async #keep(entry: SiteEntry): Promise<void> {
     try {
-      await this.#sessions.save(entry);
+      await this.#entries.save(entry);
     } catch (error) {
       this.#log.error({ err: error, target: entry.target }, "the journal could not be written");
     }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { DoneRequest, HelloRequest, ProgressRequest, ResultRequest } from "../domain/agent.js";
 import { PitstopError } from "../domain/errors.js";
 import { nestingOf } from "../domain/nesting.js";
-import type { Caller } from "./doorkeeper.js";
+import type { Caller } from "./authenticator.js";
 import type { AgentGateway } from "./gateway.js";
 
 const MAX_MESSAGE_BYTES = 64 * 1024;

@@ -8,8 +8,8 @@ export const MAX_LOG_BYTES = 16 * 1024 * 1024;
 const TRUNCATED = `\n[pitstop: the log was cut here, at ${MAX_LOG_BYTES} bytes]\n`;
 
 /**
- * The logs of tasks while they run, one file per task, appended at the offset that the agent names. They are not fsynced
- * piece by piece: an agent that is told of an earlier offset after a crash sends again from there.
+ * The logs of tasks while they run, one file per task, appended at the offset that the agent names. The pieces are not fsynced:
+ * after a crash the answer names an earlier offset, and the agent sends again from there.
  */
 export class TaskLogs {
   readonly #folder: string;

@@ -1,4 +1,4 @@
-/** Resolves after `ms`, or as soon as `signal` is aborted: never rejects, because being woken is not an error here. */
+/** Resolves after `ms`, or as soon as `signal` is aborted: never rejects, because being woken is no error here. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
@@ -13,7 +13,7 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** The promise's value, or `late` when it takes longer than `ms`. A rejection after that is nobody's any more. */
+/** The promise's value, or `late` when it takes longer than `ms`. A rejection after that is ignored. */
 export async function within<T, L>(promise: Promise<T>, ms: number, late: L): Promise<T | L> {
   const stop = new AbortController();
   try {

@@ -41,6 +41,7 @@ export const SessionSummary = SessionRecord.pick({
   phase: true,
   outcome: true,
   ending: true,
+  waitingFor: true,
   untouched: true,
   failure: true,
   stranded: true,

@@ -10,11 +10,10 @@ import { z } from "zod";
 import type { Catalogue } from "../catalogue/catalogue.js";
 import { check, sentenceOf } from "../catalogue/explain.js";
 import { listenError, PitstopError } from "../domain/errors.js";
-import type { LogReader, SessionsDoor } from "./door.js";
+import type { Api, ApiDeps } from "./api.js";
 import { type EventBus, PitstopEvent } from "./events.js";
 import * as messages from "./messages.js";
 import { makeMetrics } from "./metrics.js";
-import type { Api, Parts } from "./parts.js";
 import { sendProblem } from "./problem.js";
 import { campaignRoutes } from "./routes/campaigns.js";
 import { codecRoutes } from "./routes/codec.js";
@@ -22,6 +21,7 @@ import { documentRoutes } from "./routes/documents.js";
 import { eventRoutes } from "./routes/events.js";
 import { healthRoutes } from "./routes/health.js";
 import { sessionRoutes } from "./routes/sessions.js";
+import type { LogReader, SessionService } from "./session-service.js";
 import { SessionView } from "./session-view.js";
 import { carriesToken } from "./token.js";
 import { refuseUnreadable } from "./unreadable.js";
@@ -33,7 +33,7 @@ const BODY_LIMIT_BYTES = 2 * 1024 * 1024;
 export interface ApiOptions {
   config: { PITSTOP_LISTEN: { host: string; port: number } };
   catalogue: Catalogue;
-  sessions: SessionsDoor;
+  sessions: SessionService;
   events: EventBus;
   log: FastifyBaseLogger;
   /** See `operatorToken`. */
@@ -83,9 +83,9 @@ export async function buildApi(options: ApiOptions): Promise<{ app: Api; close: 
   // An expectation that nobody knows may be passed over (RFC 9110, section 10.1.1); Node.js would refuse it without a word.
   app.server.on("checkExpectation", (request, response) => app.server.emit("request", request, response));
   const metrics = makeMetrics(options.catalogue, options.events);
-  const parts: Parts = {
+  const deps: ApiDeps = {
     catalogue: options.catalogue,
-    door: options.sessions,
+    sessions: options.sessions,
     events: options.events,
     view: new SessionView(options.catalogue, options.sessions),
     logs: options.logs ?? null,
@@ -96,7 +96,7 @@ export async function buildApi(options: ApiOptions): Promise<{ app: Api; close: 
 
   speakZod(app);
   guard(app, options.token);
-  measure(app, parts);
+  measure(app, deps);
   app.addContentTypeParser(
     ["application/yaml", "application/x-yaml", "text/yaml"],
     { parseAs: "string" },
@@ -115,15 +115,15 @@ export async function buildApi(options: ApiOptions): Promise<{ app: Api; close: 
   });
 
   await describe(app);
-  healthRoutes(app, parts);
+  healthRoutes(app, deps);
   await app.register(
     async (scope) => {
       const api = scope.withTypeProvider<ZodTypeProvider>();
-      documentRoutes(api, parts);
-      sessionRoutes(api, parts);
-      campaignRoutes(api, parts);
-      eventRoutes(api, parts);
-      codecRoutes(api, parts);
+      documentRoutes(api, deps);
+      sessionRoutes(api, deps);
+      campaignRoutes(api, deps);
+      eventRoutes(api, deps);
+      codecRoutes(api, deps);
     },
     { prefix: "/api/v1" },
   );
@@ -159,7 +159,7 @@ function guard(app: Api, token: string): void {
   });
 }
 
-function measure(app: Api, { metrics, log }: Parts): void {
+function measure(app: Api, { metrics, log }: ApiDeps): void {
   app.addHook("onResponse", async (request, reply) => {
     const route = request.routeOptions.url ?? "unknown";
     metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);

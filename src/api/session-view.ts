@@ -3,7 +3,7 @@ import { PitstopError } from "../domain/errors.js";
 import { sessionWorkflowId } from "../domain/ids.js";
 import type { SessionRecord } from "../domain/record.js";
 import type { SessionStatus } from "../domain/session.js";
-import type { SessionRef, SessionsDoor } from "./door.js";
+import type { SessionRef, SessionService } from "./session-service.js";
 
 /** Sessions that were started here lately, for the moment before their first record. */
 const REMEMBERED = 1000;
@@ -14,7 +14,7 @@ export class SessionView {
 
   constructor(
     private readonly catalogue: Catalogue,
-    private readonly door: SessionsDoor,
+    private readonly sessions: SessionService,
   ) {}
 
   remember(session: string, target: string): void {
@@ -55,7 +55,7 @@ export class SessionView {
     const started = this.#started.get(id);
     if (started !== undefined) return { target: started, session: id };
     if (record?.endedAt === null) return { target: record.target, session: record.session };
-    const status = await this.door.status({ target: id, session: null });
+    const status = await this.sessions.status({ target: id, session: null });
     if (status && !isOver(status)) return { target: id, session: status.session };
     throw new PitstopError(
       "notFound",
@@ -73,7 +73,7 @@ export class SessionView {
   /** While the session does not answer its record alone is the answer: it says when it was written. */
   async #liveStatus(ref: SessionRef, record: SessionRecord | null): Promise<SessionStatus | null> {
     try {
-      return await this.door.status(ref);
+      return await this.sessions.status(ref);
     } catch (error) {
       const isAway = error instanceof PitstopError && error.code === "unreachable";
       if (isAway && record !== null && !(await this.#isFollowed(ref, record))) return null;
@@ -87,7 +87,7 @@ export class SessionView {
    */
   async #isFollowed({ target, session }: SessionRef, record: SessionRecord): Promise<boolean> {
     if (session !== null || record.endedAt === null) return false;
-    const open = await this.door.openSession(target);
+    const open = await this.sessions.openSession(target);
     return open !== null && open !== record.session;
   }
 }
@@ -100,6 +100,7 @@ const live = (status: SessionStatus) => ({
   outcome: status.outcome,
   failure: status.failure,
   stranded: status.stranded,
+  waitingFor: status.waitingFor,
   tasks: status.tasks,
   diagnoses: status.diagnoses,
 });

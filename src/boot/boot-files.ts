@@ -3,12 +3,12 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough, pipeline, Readable } from "node:stream";
 import { messageOf, PitstopError } from "../domain/errors.js";
+import type { SiteBoot, SiteEntry } from "../site/entry.js";
 import { digestFile } from "../stores/fetch-verified.js";
 import type { CachedFile, ImageCache } from "./cache.js";
 import { padded } from "./cpio.js";
 import { type Served, servedBuffer } from "./served.js";
 import { type ArchiveFacts, sessionArchive } from "./session-archive.js";
-import type { SiteBoot, SiteEntry } from "./site.js";
 
 const CHUNK_BYTES = 256 * 1024;
 

@@ -1,17 +1,23 @@
 import type { Logger } from "pino";
+import { fits } from "../domain/machine-identity.js";
 import type { HomeWay } from "../domain/target.js";
-import { type Clock, iso } from "./clock.js";
-import { type Entries, unguessable } from "./entries.js";
+import type { Clock } from "../site/clock.js";
+import type { Entries } from "../site/entries.js";
+import type { SiteBoot, SiteEntry } from "../site/entry.js";
+import { unguessable } from "../site/nonces.js";
+import { RateLimit } from "../site/rate-limit.js";
+import { isOrphaned, type SessionLink } from "../site/session-link.js";
 import { homeScript, sessionScript, whoAreYouScript } from "./ipxe.js";
-import type { Journal } from "./journal.js";
-import { withFresh } from "./nonces.js";
-import { Pace } from "./pace.js";
-import { isOrphaned, type SessionLink, type SiteBoot, type SiteEntry } from "./site.js";
-import { type Claim, fits } from "./whose.js";
+import type { BootClaim } from "./machine-claim.js";
+
+/**
+ * How often one address may ask in the name of one target. A burst is more than firmware asks in its worst minute; each
+ * script costs the site a write to its disk.
+ */
+export const SCRIPT_RATE = { burst: 32, perSecond: 1, maxKeys: 4096 };
 
 export interface BootScriptOptions {
-  entries: Entries;
-  journal: Journal;
+  entries: Pick<Entries, "all" | "byNonce" | "mintNonce">;
   link: Pick<SessionLink, "progress" | "isAlive">;
   /** Called when a target asks for its script after its agent had said hello. Resolves when the session will hear of it. */
   onRebooted: (entry: SiteEntry, how: string) => Promise<void>;
@@ -22,25 +28,25 @@ export interface BootScriptOptions {
 /** Answers `/boot.ipxe`: who are you, the live session's script, or the way home. Null: answer 404, which is a way home too. */
 export class BootScripts {
   readonly #options: BootScriptOptions;
-  readonly #pace: Pace;
+  readonly #limit: RateLimit;
 
   constructor(options: BootScriptOptions) {
     this.#options = options;
-    this.#pace = new Pace(options.now);
+    this.#limit = new RateLimit(SCRIPT_RATE, options.now);
   }
 
   /**
    * `peek` (a HEAD request) changes nothing and mints nothing: the text has the length of the one that a GET would get.
-   * `from` is the address that asks; who asks without a pause is sent home, and changes nothing either.
+   * `from` is the address that asks. Beyond its rate it gets the way home, and changes nothing either.
    */
-  async answer(claim: Claim, peek: boolean, from: string): Promise<string | null> {
+  async answer(claim: BootClaim, peek: boolean, from: string): Promise<string | null> {
     if (!claim.said) return whoAreYouScript();
-    const entry = this.#whose(claim);
+    const entry = this.#entryOf(claim);
     if (!entry) return homeOf(null, claim);
     const boot = this.#live(entry);
     if (!boot || boot.revoked) return homeOf(entry, claim);
     if (entry.plan.via === "virtual-media") return this.#notByNetwork(entry, claim);
-    if (!peek && !this.#pace.take(from, entry.target)) return homeOf(entry, claim);
+    if (!peek && !this.#limit.take(`${from} ${entry.target}`)) return homeOf(entry, claim);
     if (boot.helloAt !== null) {
       if (!peek) await this.#seenAgain(entry);
       return homeOf(entry, claim);
@@ -51,17 +57,17 @@ export class BootScripts {
   }
 
   /** The entry whose files may be fetched below this nonce: until the hello, and until its deadline. */
-  filesOf(nonce: string, byNonce: (nonce: string) => SiteEntry | null): { entry: SiteEntry; boot: SiteBoot } | null {
-    const entry = byNonce(nonce);
+  filesOf(nonce: string): { entry: SiteEntry; boot: SiteBoot } | null {
+    const entry = this.#options.entries.byNonce(nonce);
     const boot = entry ? this.#live(entry) : null;
     // The nonce of a medium is in it, and opens nothing else.
     return entry && boot && !boot.revoked && boot.helloAt === null && !boot.medium ? { entry, boot } : null;
   }
 
-  #whose(claim: Claim): SiteEntry | null {
+  #entryOf(claim: BootClaim): SiteEntry | null {
     const said = { uuid: claim.uuid, macs: claim.mac === null ? [] : [claim.mac] };
     const mine = this.#options.entries.all().filter((entry) => fits(entry.plan.target.identity, said));
-    // The catalogue refuses two names for one machine; a machine that fits two entries all the same gets neither.
+    // The catalogue refuses two names for one machine. A machine that fits two entries nevertheless gets neither.
     return mine.length === 1 ? (mine[0] ?? null) : null;
   }
 
@@ -70,29 +76,25 @@ export class BootScripts {
   }
 
   async #mint(entry: SiteEntry, boot: SiteBoot, from: string): Promise<string> {
-    const at = iso(this.#options.now());
-    const nonce = unguessable();
-    boot.nonces = withFresh(boot.nonces, { nonce, mintedAt: at, from });
-    boot.scriptFetchedAt = at;
-    await this.#options.journal.save(entry);
+    const nonce = await this.#options.entries.mintNonce(entry, boot, from);
     this.#options.link.progress(entry, { what: "script-fetched" });
     this.#options.log.info({ target: entry.target, epoch: boot.epoch }, "the boot script was fetched");
     return nonce;
   }
 
   /**
-   * A medium's session takes nobody in by the network, where a name is only a claim: it would be a way around the seal.
-   * Nor does who asks say anything about the target: it may be anybody.
+   * A session that boots from a medium serves no script: by the network a name is only a claim, which would be a way around
+   * the seal. The request says nothing about the target either, because anybody may make it.
    */
-  #notByNetwork(entry: SiteEntry, claim: Claim): string | null {
+  #notByNetwork(entry: SiteEntry, claim: BootClaim): string | null {
     this.#options.log.warn(
       { target: entry.target },
-      "a boot script was asked for in the name of a target that boots from a medium; it was sent home",
+      "a boot script was asked for in the name of a target that boots from a medium; the answer was the way home",
     );
     return homeOf(entry, claim);
   }
 
-  /** Over plain netboot the target is who it says it is; on a sealed path a claim revokes nothing. */
+  /** Over plain netboot a claim counts as the target. On a sealed path a claim revokes nothing. */
   async #seenAgain(entry: SiteEntry): Promise<void> {
     if (entry.plan.grade === "sealed") {
       this.#options.log.warn({ target: entry.target }, "a boot script was asked for in the name of a sealed session");
@@ -101,7 +103,7 @@ export class BootScripts {
     await this.#options.onRebooted(entry, "the boot script was fetched a second time");
   }
 
-  #render(entry: SiteEntry, nonce: string, claim: Claim): string {
+  #render(entry: SiteEntry, nonce: string, claim: BootClaim): string {
     const image = entry.plan.image;
     if (!image) throw new TypeError("a live entry has an image");
     return sessionScript({
@@ -115,23 +117,23 @@ export class BootScripts {
   }
 }
 
-/** Promise 4: an image that panics goes home by itself. An image may say its own number of seconds. */
+/** Promise 4: an image that panics goes home by itself, after 30 s unless the image says its own number of seconds. */
 export function withPanicReboot(cmdline: readonly string[]): string[] {
   const has = (key: string): boolean => cmdline.some((arg) => arg.startsWith(`${key}=`));
   return [...cmdline, ...(has("panic") ? [] : ["panic=30"]), ...(has("oops") ? [] : ["oops=panic"])];
 }
 
-const homeOf = (entry: SiteEntry | null, claim: Claim): string | null => {
+const homeOf = (entry: SiteEntry | null, claim: BootClaim): string | null => {
   if (!entry) return homeScript(homeByPlatform(claim) ?? "by-platform");
   const way = homeWay(entry, claim);
   return way === "404" ? null : homeScript(way);
 };
 
-const homeByPlatform = (claim: Claim): HomeWay | null =>
+const homeByPlatform = (claim: BootClaim): HomeWay | null =>
   claim.platform === null ? null : claim.platform === "efi" ? "exit-1" : "exit";
 
-/** The target's own way, unless it came up under the other firmware: then its document does not speak of this boot. */
-function homeWay(entry: SiteEntry, claim: Claim): HomeWay {
+/** The target's own way. Where it came up under the other firmware, its document does not describe this boot: then the usual way. */
+function homeWay(entry: SiteEntry, claim: BootClaim): HomeWay {
   const { firmware, home } = entry.plan.target.boot;
   const seen = claim.platform === null ? firmware : claim.platform === "efi" ? "uefi" : "bios";
   const usual = seen === "uefi" ? "exit-1" : "exit";

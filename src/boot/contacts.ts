@@ -1,11 +1,10 @@
-import type { BootDiagnosis } from "../domain/session.js";
-import { type Clock, iso } from "./clock.js";
-import type { SessionLink, SiteBoot, SiteEntry } from "./site.js";
+import { type Clock, iso } from "../site/clock.js";
+import type { SiteBoot, SiteEntry } from "../site/entry.js";
+import type { SessionLink } from "../site/session-link.js";
 
-/**
- * Notes that the last byte of a file went out. Kept in memory and written with the entry's next save: it explains a boot
- * that made no contact, and nothing is decided by it.
- */
+/** How far a boot came. Kept in memory and written with the entry's next save: it explains a boot without contact, and decides nothing. */
+
+/** Notes that the last byte of a file went out. */
 export function noteFetched(
   link: Pick<SessionLink, "progress">,
   entry: SiteEntry,
@@ -24,13 +23,23 @@ export function noteFetched(
   }
 }
 
-/** What was seen of the target's present boot. */
-export function contactsOf(
-  entry: SiteEntry | null,
-): Pick<BootDiagnosis, "scriptFetched" | "kernelFetched" | "initrdFetched"> {
-  return {
-    scriptFetched: Boolean(entry?.boot?.scriptFetchedAt),
-    kernelFetched: Boolean(entry?.boot?.kernelFetchedAt),
-    initrdFetched: Boolean(entry?.boot?.initrdFetchedAt),
-  };
+/**
+ * Notes that the medium was read up to `end`. A BMC that streams reads what the firmware reads. A BMC that copies the medium
+ * when it is inserted shows only that it has the medium.
+ */
+export function noteMediumRead(
+  link: Pick<SessionLink, "progress">,
+  entry: SiteEntry,
+  boot: SiteBoot,
+  end: number,
+  now: Clock,
+): void {
+  const { medium } = boot;
+  if (!medium) return;
+  const reached = (part: { offset: number; bytes: number }): boolean => end >= part.offset + part.bytes - 1;
+  boot.scriptFetchedAt ??= iso(now());
+  if (reached(medium.kernel)) boot.kernelFetchedAt ??= iso(now());
+  if (!reached(medium.lastInitrd) || boot.initrdFetchedAt !== null) return;
+  boot.initrdFetchedAt = iso(now());
+  link.progress(entry, { what: "medium-fetched" });
 }

@@ -1,32 +1,15 @@
 import { createHash } from "node:crypto";
 import { open, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { PitstopError } from "../domain/errors.js";
 import type { Image } from "../domain/image.js";
 import type { SessionPlan } from "../domain/session.js";
+import { ImageMedium } from "../site/entry.js";
 import { ensureFolder, UNFINISHED, unfinishedPath, writeAtomically } from "../stores/atomic.js";
 import { withPanicReboot } from "./boot-script.js";
 import type { ImageCache } from "./cache.js";
 import { buildIso, initrdName, isoRecipe, KERNEL_NAME, requireFits, SLOT_BYTES, SLOT_NAME } from "./iso-build.js";
 import { type Extent, isoFiles } from "./iso-files.js";
-
-const ExtentSchema = z.object({ offset: z.number().int().min(0), bytes: z.number().int().min(1) });
-const MadeSchema = z.object({
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  slot: ExtentSchema,
-  kernel: ExtentSchema,
-  lastInitrd: ExtentSchema,
-});
-
-/** A medium as it was made: the digest of the ISO in the cache, and where in it the parts are that matter later. */
-export interface MadeMedium {
-  sha256: string;
-  /** Zeros, over which the session's archive is laid while it is served. */
-  slot: Extent;
-  kernel: Extent;
-  lastInitrd: Extent;
-}
 
 export interface MediaOptions {
   /** For what was made, by image; the ISOs themselves are in the cache. On the same file system as the cache. */
@@ -43,16 +26,16 @@ const BUILD_MS = 30 * 60_000;
 export class Media {
   readonly #options: MediaOptions;
   /** By image and tools. */
-  readonly #made = new Map<string, MadeMedium>();
-  /** The last one of each image, whatever made it: what must not be forgotten between staging and arming. */
+  readonly #made = new Map<string, ImageMedium>();
+  /** Digest of the newest ISO of each image: the cache must keep it between staging and arming. */
   readonly #current = new Map<string, string>();
-  readonly #building = new Map<string, Promise<MadeMedium>>();
+  readonly #building = new Map<string, Promise<ImageMedium>>();
 
   private constructor(options: MediaOptions) {
     this.#options = options;
   }
 
-  /** Loads what an earlier process made. What is unfinished, damaged, or gone from the cache is forgotten. */
+  /** Loads what an earlier process made. Forgets what is unfinished, damaged, or gone from the cache. */
   static async open(options: MediaOptions): Promise<Media> {
     await ensureFolder(options.folder);
     const media = new Media(options);
@@ -67,10 +50,10 @@ export class Media {
   }
 
   /** Ensures the ISO of the plan's image, whose files are staged. `refused` where this site cannot make it. */
-  async ensure(plan: SessionPlan, signal: AbortSignal = AbortSignal.timeout(BUILD_MS)): Promise<MadeMedium> {
+  async ensure(plan: SessionPlan, signal: AbortSignal = AbortSignal.timeout(BUILD_MS)): Promise<ImageMedium> {
     const image = bootable(plan);
     const key = digestOf([await isoRecipe(this.#options.grubFolder), imageKey(image)]);
-    // What another session began is waited for, and begun anew when that session gave it up.
+    // Waits for the build that another session began. Where that session gave it up, builds anew.
     for (;;) {
       const building = this.#building.get(key);
       if (!building) break;
@@ -90,7 +73,7 @@ export class Media {
     return this.#current.get(imageKey(plan.image)) ?? null;
   }
 
-  async #ensure(key: string, image: Image, signal: AbortSignal): Promise<MadeMedium> {
+  async #ensure(key: string, image: Image, signal: AbortSignal): Promise<ImageMedium> {
     const known = this.#made.get(key);
     if (known && (await this.#options.cache.isThere(known.sha256))) return known;
     const made = await this.#build(image, signal);
@@ -100,7 +83,7 @@ export class Media {
     return made;
   }
 
-  async #build(image: Image, signal: AbortSignal): Promise<MadeMedium> {
+  async #build(image: Image, signal: AbortSignal): Promise<ImageMedium> {
     const { cache, folder, grubFolder } = this.#options;
     const work = await ensureFolder(unfinishedPath(join(folder, "medium")));
     try {
@@ -153,15 +136,15 @@ const digestOf = (parts: string[]): string => createHash("sha256").update(parts.
 const imageKey = (image: Image): string =>
   digestOf([image.kernel.sha256, ...image.initrds.map((file) => file.sha256), ...withPanicReboot(image.cmdline)]);
 
-async function readMade(path: string): Promise<MadeMedium | null> {
+async function readMade(path: string): Promise<ImageMedium | null> {
   try {
-    return MadeSchema.parse(JSON.parse(await readFile(path, "utf8")));
+    return ImageMedium.parse(JSON.parse(await readFile(path, "utf8")));
   } catch {
     return null;
   }
 }
 
-async function partsOf(iso: string, initrds: number): Promise<Omit<MadeMedium, "sha256">> {
+async function partsOf(iso: string, initrds: number): Promise<Omit<ImageMedium, "sha256">> {
   const handle = await open(iso, "r");
   try {
     const files = await isoFiles(handle);

@@ -1,13 +1,13 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { PitstopError } from "../domain/errors.js";
+import type { Clock } from "../site/clock.js";
+import type { ImageMedium, MintedNonce, SiteBoot, SiteEntry, SiteMedium } from "../site/entry.js";
+import { sameSecret } from "../site/nonces.js";
 import type { CachedFile } from "./cache.js";
-import { type Clock, iso } from "./clock.js";
-import type { MadeMedium } from "./media.js";
 import type { Served } from "./served.js";
 import { type ArchiveFacts, sessionArchive } from "./session-archive.js";
-import type { MintedNonce, SessionLink, SiteBoot, SiteEntry, SiteMedium } from "./site.js";
 
 const CHUNK_BYTES = 256 * 1024;
 
@@ -19,7 +19,7 @@ export function sessionMedium(
   entry: SiteEntry,
   boot: Pick<SiteBoot, "wasOff">,
   minted: MintedNonce,
-  from: { made: MadeMedium; facts: ArchiveFacts },
+  from: { made: ImageMedium; facts: ArchiveFacts },
 ): SiteMedium {
   const archive = sessionArchive(entry, boot, minted, from.facts);
   if (archive.length > from.made.slot.bytes) {
@@ -40,7 +40,7 @@ export function mediumBelow(
   let found: { entry: SiteEntry; boot: SiteBoot; medium: SiteMedium } | null = null;
   for (const entry of entries) {
     const boot = entry.boot;
-    if (boot?.medium && same(boot.mediaSegment, path.segment)) found = { entry, boot, medium: boot.medium };
+    if (boot?.medium && sameSecret(boot.mediaSegment, path.segment)) found = { entry, boot, medium: boot.medium };
   }
   if (!found || found.boot.revoked || path.file !== mediumName(found.entry)) return null;
   return Date.parse(found.entry.absoluteDeadline) > now() ? found : null;
@@ -85,30 +85,4 @@ async function* overlaid(
     yield buffer.subarray(0, bytesRead);
     at += bytesRead;
   }
-}
-
-/**
- * Notes how far the medium was read, to explain a boot that made no contact: a BMC that streams reads what the firmware
- * reads; one that copies the whole medium when it is inserted tells only that it has it.
- */
-export function noteMediumRead(
-  link: Pick<SessionLink, "progress">,
-  entry: SiteEntry,
-  boot: SiteBoot,
-  end: number,
-  now: Clock,
-): void {
-  const { medium } = boot;
-  if (!medium) return;
-  const reached = (part: { offset: number; bytes: number }): boolean => end >= part.offset + part.bytes - 1;
-  boot.scriptFetchedAt ??= iso(now());
-  if (reached(medium.kernel)) boot.kernelFetchedAt ??= iso(now());
-  if (!reached(medium.lastInitrd) || boot.initrdFetchedAt !== null) return;
-  boot.initrdFetchedAt = iso(now());
-  link.progress(entry, { what: "medium-fetched" });
-}
-
-function same(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
 }

@@ -1,18 +1,18 @@
-import { timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyReply } from "fastify";
+import type { Clock } from "../site/clock.js";
+import type { Entries } from "../site/entries.js";
+import type { SiteBoot, SiteEntry } from "../site/entry.js";
+import { sameSecret } from "../site/nonces.js";
 import { bootFile, EFI_PROGRAMS, efiProgram } from "./boot-files.js";
 import type { BootScripts } from "./boot-script.js";
 import type { ImageCache } from "./cache.js";
-import type { Clock } from "./clock.js";
-import type { Entries } from "./entries.js";
+import { readClaim } from "./machine-claim.js";
 import { mediumBelow, servedMedium } from "./medium-served.js";
 import { type Served, serve } from "./served.js";
 import type { ArchiveFacts } from "./session-archive.js";
-import type { SiteBoot, SiteEntry } from "./site.js";
-import { readClaim } from "./whose.js";
 
 export interface BootRoutes {
-  entries: Entries;
+  entries: Pick<Entries, "all">;
   scripts: BootScripts;
   cache: ImageCache;
   archiveFacts: () => ArchiveFacts;
@@ -55,7 +55,7 @@ export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
     url: "/b/:nonce/:file",
     handler: async (request, reply) => {
       const { nonce, file } = request.params;
-      const found = on.scripts.filesOf(nonce, (one) => entryByNonce(on.entries, one));
+      const found = on.scripts.filesOf(nonce);
       const served = found
         ? await bootFile(file, { ...found, nonce }, { cache: on.cache, facts: on.archiveFacts() })
         : null;
@@ -74,7 +74,7 @@ export function bootRoutes(app: FastifyInstance, on: BootRoutes): void {
       const name = EFI_PROGRAMS.find((one) => one === request.params.file);
       const known = on.entries
         .all()
-        .some((entry) => entry.boot && same(entry.boot.mediaSegment, request.params.segment));
+        .some((entry) => entry.boot && sameSecret(entry.boot.mediaSegment, request.params.segment));
       if (!name || !known) return notFound(reply);
       const served: Served = await efiProgram(on.ipxeFolder, name);
       return await serve(request, reply, served);
@@ -94,27 +94,6 @@ export function mediaRoutes(app: FastifyInstance, on: BootRoutes): void {
       return await serve(request, reply, { ...served, onSent: (end) => on.onMediumRead(found.entry, found.boot, end) });
     },
   });
-}
-
-/** The entry that minted this nonce, compared in constant time. */
-export function entryByNonce(entries: Entries, nonce: string): SiteEntry | null {
-  let found: SiteEntry | null = null;
-  for (const entry of entries.all()) {
-    for (const minted of entry.boot?.nonces ?? []) if (same(minted.nonce, nonce)) found = entry;
-  }
-  return found;
-}
-
-/** Whether the nonce is one of an arming that is over. */
-export function isVoided(entries: Entries, nonce: string): boolean {
-  let found = false;
-  for (const { ledger } of entries.all()) for (const one of ledger.voided ?? []) if (same(one, nonce)) found = true;
-  return found;
-}
-
-function same(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
 }
 
 const notFound = (reply: FastifyReply): FastifyReply =>

@@ -1,7 +1,7 @@
 import { PitstopError } from "../domain/errors.js";
-import { durationSeconds } from "./clock.js";
+import { durationSeconds } from "../site/clock.js";
+import type { MintedNonce, SiteBoot, SiteEntry } from "../site/entry.js";
 import { cpioArchive } from "./cpio.js";
-import type { MintedNonce, SiteBoot, SiteEntry } from "./site.js";
 
 /** What an image's shell reads as `KEY='value'`: nothing in here can end the quotes or begin an expansion. */
 const VALUE = /^[A-Za-z0-9_.,:=/@+-]*$/;

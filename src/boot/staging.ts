@@ -1,16 +1,16 @@
 import { PitstopError } from "../domain/errors.js";
 import type { Image, ImageFile } from "../domain/image.js";
 import type { SessionPlan } from "../domain/session.js";
+import type { SiteEntry } from "../site/entry.js";
 import type { SourceOptions } from "../stores/source.js";
 import type { ImageCache } from "./cache.js";
 import type { Media } from "./media.js";
-import type { SiteEntry } from "./site.js";
 
 const filesOf = (image: Image | null): ImageFile[] => (image ? [image.kernel, ...image.initrds] : []);
 
 /**
  * Ensures that every file of the plan's image is in the cache with a matching digest, and the image's medium where the
- * session boots from one: what cannot be made is then known before the target was touched. `onProgress` gets the bytes
+ * session boots from one. A medium that cannot be made so fails before the target is touched. `onProgress` gets the bytes
  * fetched so far.
  */
 export async function stageImage(
@@ -30,8 +30,8 @@ export async function stageImage(
 }
 
 /**
- * What is in a medium goes to whoever can read the BMC's network when it travels in the clear, and what boots is
- * whatever somebody there puts in its place: no better than a plain network boot.
+ * `refused` for a destructive action whose medium would travel in the clear, unless the target's owner allows it. Anybody on
+ * the BMC's network could read such a medium, or put another one in its place: it is no better than a plain network boot.
  */
 export function refuseUnsealed(plan: SessionPlan, bmcUrl: string): void {
   const allowed = plan.target.boot.allow.includes("destructive-over-lan");
@@ -42,7 +42,7 @@ export function refuseUnsealed(plan: SessionPlan, bmcUrl: string): void {
   );
 }
 
-/** Refuses to arm a target before its image is here: it would boot into nothing. */
+/** `conflict` where the image is not in the cache: an armed target would boot into nothing. */
 export async function requireStaged(plan: SessionPlan, cache: ImageCache): Promise<void> {
   for (const file of filesOf(plan.image)) {
     if (await cache.has(file.sha256)) continue;

@@ -12,8 +12,8 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
+import type { Clock } from "../site/clock.js";
 import { ensureFolder, writeAtomically } from "../stores/atomic.js";
-import type { Clock } from "./clock.js";
 
 /** The site's TLS identity: its own CA, and the certificate of the targets' listener. All PEM. */
 export interface SiteTls {

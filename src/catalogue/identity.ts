@@ -1,3 +1,4 @@
+import { swappedUuid, usableUuid } from "../domain/machine-identity.js";
 import type { Target } from "../domain/target.js";
 
 /**
@@ -6,7 +7,8 @@ import type { Target } from "../domain/target.js";
  */
 export function identityKeys(target: Target): string[] {
   const keys = new Set<string>();
-  if (target.identity.uuid !== undefined) keys.add(`uuid:${target.identity.uuid}`);
+  const uuid = usableUuid(target.identity.uuid);
+  if (uuid !== null) keys.add(`uuid:${uuid}`);
   for (const mac of target.identity.macs) keys.add(`mac:${mac}`);
   for (const control of target.control) {
     if ("redfish" in control) keys.add(`redfish:${bmcOf(control.redfish.url)}#${control.redfish.system ?? "*"}`);
@@ -16,12 +18,16 @@ export function identityKeys(target: Target): string[] {
   return [...keys].sort();
 }
 
-/** The BMC's whole-claim keys that forbid this target's own ones, and the prefixes that its own whole claims forbid. */
+/**
+ * What forbids this target's own keys: the same UUID in the other byte order, and the BMC's whole claims; and the prefixes that its
+ * own whole claims forbid.
+ */
 export function clashesOf(keys: readonly string[]): { keys: string[]; prefixes: string[] } {
   const redfish = keys.filter((key) => key.startsWith("redfish:"));
   const bmcs = redfish.map((key) => key.slice(0, key.lastIndexOf("#") + 1));
   const whole = redfish.filter((key) => key.endsWith("#*")).map((key) => key.slice(0, -1));
-  return { keys: [...new Set([...keys, ...bmcs.map((bmc) => `${bmc}*`)])], prefixes: whole };
+  const swapped = keys.filter((key) => key.startsWith("uuid:")).map((key) => `uuid:${swappedUuid(key.slice(5))}`);
+  return { keys: [...new Set([...keys, ...swapped, ...bmcs.map((bmc) => `${bmc}*`)])], prefixes: whole };
 }
 
 /** `http` and `https` of one address are one BMC. */

@@ -1,8 +1,11 @@
 import { PitstopError } from "../domain/errors.js";
 import type { Database } from "./database.js";
 
+/** The version that the first step makes. Builds before it, of which none was released, kept snapshots that this one cannot read. */
+const FIRST = 2;
+
 /**
- * Number n is the step from version n-1 to n. A step that was released is never edited; a change is a new step.
+ * Step i makes version FIRST + i. A step that was released is never edited; a change is a new step.
  *
  * Documents, snapshots and records are `json`, not `jsonb`: they come back as they were written, in their order, and a
  * finding with a NUL character or a lone surrogate in it (machines report such) can be kept.
@@ -60,7 +63,7 @@ const STEPS: readonly string[] = [
 /** Any number will do, if nothing else in the database takes it: "pitstop" in its first bytes. */
 export const ADVISORY_LOCK = 0x70697473;
 
-/** Brings the schema to this program's version; refuses a newer one. Two servers that start at once take turns. */
+/** Brings the schema to this program's version; refuses a newer one, and one of before `FIRST`. Two servers that start at once take turns. */
 export async function migrate(database: Database): Promise<void> {
   await database.transaction(async (sql) => {
     await sql.query("select pg_advisory_xact_lock($1)", [ADVISORY_LOCK]);
@@ -69,16 +72,23 @@ export async function migrate(database: Database): Promise<void> {
     );
     const [row] = await sql.query<{ version: number | null }>("select max(version) as version from pitstop_schema");
     const version = row?.version ?? 0;
-    if (version > STEPS.length) {
+    const newest = FIRST + STEPS.length - 1;
+    if (version > newest) {
       throw new PitstopError(
         "refused",
-        `The catalogue was written by a newer Pitstop (schema ${version}, this one knows ${STEPS.length}); start that one, or a copy of the data from before.`,
+        `The catalogue was written by a newer Pitstop (schema ${version}, this one knows ${newest}); start that one, or a copy of the data from before.`,
+      );
+    }
+    if (version > 0 && version < FIRST) {
+      throw new PitstopError(
+        "refused",
+        `The catalogue was written by a Pitstop of before the first release (schema ${version}); end its sessions with that one, and start this one on an empty PITSTOP_DATA or database.`,
       );
     }
     for (const [index, step] of STEPS.entries()) {
-      if (index < version) continue;
+      if (FIRST + index <= version) continue;
       for (const statement of statementsOf(step)) await sql.query(statement);
-      await sql.query("insert into pitstop_schema (version) values ($1)", [index + 1]);
+      await sql.query("insert into pitstop_schema (version) values ($1)", [FIRST + index]);
     }
   });
 }

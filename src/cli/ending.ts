@@ -1,5 +1,5 @@
 import type { SessionRecord } from "../domain/record.js";
-import { duration, type Style } from "./output.js";
+import { clock, duration, type Style } from "./output.js";
 
 /** Whether waiting for the session is over: it has ended, or it waits for a person. */
 export const isSettled = (record: SessionRecord): boolean => record.endedAt !== null || record.phase === "stranded";
@@ -22,6 +22,10 @@ export function sayEnding(record: SessionRecord): string {
   if (record.untouched) return `${name}: ${work}the target was not touched.`;
   return `${name}: ${work}the target is home (${sayProof(record)})${took}.`;
 }
+
+/** What is away, and since when; null while nothing is waited for. The phase alone would look like a hang. */
+export const sayWaiting = ({ waitingFor }: SessionRecord): string | null =>
+  waitingFor && `waiting for ${waitingFor.what} since ${clock(waitingFor.since)}`;
 
 /** What a person may do about a stranded target, once its trouble is mended. */
 export const sayRemedy = (record: SessionRecord): string => `pitstop session retry ${record.target}, or release it`;

@@ -1,5 +1,5 @@
 import type { PhaseTime } from "../domain/session.js";
-import { endingStyle, isSettled, sayEnding } from "./ending.js";
+import { endingStyle, isSettled, sayEnding, sayWaiting } from "./ending.js";
 import type { Followed, FollowListener } from "./follow.js";
 import type { Io } from "./io.js";
 import { clock, duration, paint, plain } from "./output.js";
@@ -20,6 +20,7 @@ export function lineProgress(io: Io): Progress {
   const told = new Map<string, PhaseTime[]>();
   const ended = new Set<string>();
   const lastWords = new Map<string, string>();
+  const waited = new Map<string, string | null>();
   const line = (at: string, followed: Followed, text: string) =>
     io.out(`${clock(at)} ${several ? `${followed.started.target} ` : ""}${plain(text)}\n`);
   return {
@@ -32,6 +33,10 @@ export function lineProgress(io: Io): Progress {
       const { session } = followed.started;
       for (const phase of untold(followed.phases, told.get(session) ?? [])) line(phase.startedAt, followed, phase.name);
       told.set(session, followed.phases);
+      const waiting = followed.record && sayWaiting(followed.record);
+      if (waiting && waited.get(session) !== waiting)
+        line(followed.record?.waitingFor?.since ?? "", followed, `  ${waiting}`);
+      waited.set(session, waiting);
       if (followed.record && isSettled(followed.record) && !ended.has(session)) {
         ended.add(session);
         const at = followed.record.endedAt ?? new Date().toISOString();
@@ -128,7 +133,11 @@ function phaseLines(io: Io, followed: Followed, frame: number): string[] {
       const end = phase.endedAt === null ? Date.now() : Date.parse(phase.endedAt);
       const took = duration(end - Date.parse(phase.startedAt)).padStart(8);
       const mark = running ? paint(io, "cyan", spinner(frame)) : paint(io, "green", "✔");
-      const words = running && followed.progress ? `  ${paint(io, "dim", plain(followed.progress))}` : "";
+      const waiting = running && record ? sayWaiting(record) : null;
+      const said = waiting
+        ? paint(io, "yellow", plain(waiting))
+        : followed.progress && paint(io, "dim", plain(followed.progress));
+      const words = running && said ? `  ${said}` : "";
       return `  ${mark} ${phase.name.padEnd(10)} ${paint(io, "dim", clock(phase.startedAt))} ${took}${words}`;
     });
   if (lines.length === 0) lines.push(`  ${paint(io, "cyan", spinner(frame))} starting`);

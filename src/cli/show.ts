@@ -1,5 +1,5 @@
 import type { SessionRecord } from "../domain/record.js";
-import { endingStyle, sayOutcome, sayRemedy } from "./ending.js";
+import { endingStyle, sayOutcome, sayRemedy, sayWaiting } from "./ending.js";
 import { inventorySummary } from "./inventory.js";
 import type { Io } from "./io.js";
 import { clock, duration, facts, paint, plain, table, when } from "./output.js";
@@ -47,6 +47,7 @@ function head(io: Io, record: SessionRecord): [string, string][] {
     ["started", when(record.startedAt)],
     ["ended", record.endedAt && when(record.endedAt)],
     ["phase", state],
+    ["waiting", sayWaiting(record)],
     ["outcome", record.outcome && sayOutcome(record.outcome)],
     ["failure", record.failure?.message ?? null],
     ["stranded", record.stranded?.message ?? null],
@@ -56,7 +57,7 @@ function head(io: Io, record: SessionRecord): [string, string][] {
     ["findings", record.findings && Object.keys(record.findings).join(", ")],
     ["diagnosis", record.diagnoses.at(-1)?.summary ?? null],
     ["notes", record.notes.length > 0 ? record.notes.join("\n") : null],
-    ["then", record.phase === "stranded" ? sayRemedy(record) : null],
+    ["then", record.phase === "stranded" || record.waitingFor ? sayRemedy(record) : null],
   ];
   // The phase alone carries a style of ours; everything else is somebody's text.
   return pairs.flatMap(([label, value]) =>
@@ -110,7 +111,7 @@ function powerActions(io: Io, record: SessionRecord): string {
   return table(
     io,
     [
-      { title: "POWER", cell: (p) => p.what },
+      { title: "POWER", cell: (p) => (p.result === "done" ? p.what : `${p.what}, ${p.result}`) },
       { title: "AT", cell: (p) => clock(p.at) },
       { title: "WHY", cell: (p) => p.why },
     ],

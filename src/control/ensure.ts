@@ -2,7 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isRetryable, PitstopError } from "../domain/errors.js";
 import type { PowerAction } from "../domain/session.js";
 import type { PowerState } from "../domain/snapshot.js";
-import type { ResetKind, TargetControl } from "./control.js";
+import { readPower } from "./boot-state.js";
+import type { Power, ResetKind } from "./control.js";
 
 /**
  * How a target is brought to off. `graceful` asks its system; what happens at the deadline is the owner's choice.
@@ -45,8 +46,8 @@ const LAST_POLL_MS = 2_000;
  * cannot be asked or does not do it. The error's facts hold the `powerActions` done until then, and as `mayObeyMs` how
  * much of its time a system still has that was asked to shut down.
  */
-export async function ensureOff(control: TargetControl, how: OffHow, options: EnsureOptions): Promise<Ensured> {
-  const run = new Run(control, options);
+export async function ensureOff(power: Power, how: OffHow, options: EnsureOptions): Promise<Ensured> {
+  const run = new Run(power, options);
   return await run.told(async () => {
     if ((await run.read()) === "Off") return;
     if (how.mode === "graceful" && (await run.graceful(how))) return;
@@ -55,8 +56,8 @@ export async function ensureOff(control: TargetControl, how: OffHow, options: En
 }
 
 /** Ensures that the target is on. Errors as {@link ensureOff}. */
-export async function ensureOn(control: TargetControl, options: EnsureOptions): Promise<Ensured> {
-  const run = new Run(control, options);
+export async function ensureOn(power: Power, options: EnsureOptions): Promise<Ensured> {
+  const run = new Run(power, options);
   return await run.told(async () => {
     if ((await run.read()) === "Off") await run.reach("On", "On");
   });
@@ -73,7 +74,7 @@ class Run {
   private obeysUntil: number | null = null;
 
   constructor(
-    private readonly control: TargetControl,
+    private readonly control: Power,
     private readonly options: EnsureOptions,
   ) {
     this.now = options.now ?? (() => performance.now());
@@ -98,7 +99,7 @@ class Run {
 
   async read(): Promise<PowerState> {
     this.options.signal?.throwIfAborted();
-    const power = await this.control.power();
+    const power = await readPower(this.control);
     this.options.onPoll?.(power, this.now() - this.startedAt);
     return power;
   }
@@ -154,25 +155,35 @@ class Run {
   /** Whether the BMC took the request. False: the answer was lost, or «not now»; only a reading tells. */
   private async ask(kind: ResetKind): Promise<boolean> {
     this.options.signal?.throwIfAborted();
-    const action = { at: new Date(this.wallClock()).toISOString(), what: kind, why: this.options.why };
-    const unanswered = { ...action, what: `${kind} (unanswered)` };
+    const asked = { at: new Date(this.wallClock()).toISOString(), what: kind, why: this.options.why };
+    const action: PowerAction = { ...asked, result: "done" };
+    const unanswered: PowerAction = { ...asked, result: "unanswered" };
     // Until the answer is here that is what is known, and all that a death of this process leaves.
-    await this.options.note?.(unanswered);
+    await this.note(unanswered);
     const answer = await this.control.reset(kind).then(
       () => null,
       (error: unknown) => ({ error }),
     );
     if (answer === null) {
       this.actions.push(action);
-      await this.options.note?.(action);
+      await this.note(action);
       return true;
     }
     const { error } = answer;
     const known = error instanceof PitstopError && !isRetryable(error.code);
-    if (known) await this.options.note?.({ ...action, what: `${kind} (refused)` });
+    if (known) await this.note({ ...asked, result: "refused" });
     if (known || !(error instanceof PitstopError)) throw error;
     this.actions.push(unanswered);
     return false;
+  }
+
+  /** A note that cannot be saved keeps a target on, because nobody would know why it went off. It never keeps one off. */
+  private async note(action: PowerAction): Promise<void> {
+    try {
+      await this.options.note?.(action);
+    } catch (error) {
+      if (action.what !== "On") throw error;
+    }
   }
 
   /** Readings at a growing interval until the deadline, one last reading at it. A BMC that hiccups is asked again. */

@@ -1,3 +1,4 @@
+import pLimit from "p-limit";
 import type { HomeAnswer } from "../domain/snapshot.js";
 import type { HomeCheck } from "../domain/target.js";
 import type { HomeDeps } from "./home/answer.js";
@@ -16,4 +17,13 @@ export async function askHome(check: HomeCheck, deps: HomeDeps = {}): Promise<Ho
   if ("http" in check) return await askHttp(check.http, deps);
   if ("ssh" in check) return await askSsh(check.ssh, deps);
   return await askTcp(check.tcp, deps);
+}
+
+/** Each check costs a connection, and an SSH check a key exchange: more at once would starve the agents of a large site. */
+const CHECKS_AT_ONCE = 32;
+
+/** `homeAsker` gives {@link askHome} for all targets of a site, at most 32 checks at once; the others wait their turn. */
+export function homeAsker(deps: HomeDeps, ask: typeof askHome = askHome): (check: HomeCheck) => Promise<HomeAnswer> {
+  const limit = pLimit(CHECKS_AT_ONCE);
+  return (check) => limit(() => ask(check, deps));
 }

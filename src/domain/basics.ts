@@ -26,7 +26,7 @@ export const Mac = z
   .transform((text) => text.toLowerCase().replaceAll("-", ":"))
   .pipe(z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, "a MAC address is six pairs of hexadecimal digits"));
 
-/** A UUID in lower case. The nil and the all-ones UUID are refused: firmware without an identity reports them. */
+/** A UUID in lower case. `usableUuid` says what it is worth; the nil and the all-ones UUID are refused at once. */
 export const Uuid = z
   .string()
   .transform((text) => text.toLowerCase())

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ENDINGS, OUTCOMES, PHASES } from "./ids.js";
-import { BootDiagnosis, PowerAction, TaskResult } from "./session.js";
+import { BootDiagnosis, PowerAction, TaskResult, WaitingFor } from "./session.js";
 import { BootState, Difference, HomeAnswer } from "./snapshot.js";
 
 const FailureSchema = z.object({ code: z.string(), message: z.string() });
@@ -25,6 +25,8 @@ export const SessionRecord = z.object({
   untouched: z.boolean(),
   failure: FailureSchema.nullable(),
   stranded: FailureSchema.nullable(),
+  /** A site or BMC that is away and is tried again; null while nothing is waited for. */
+  waitingFor: WaitingFor.nullable().default(null),
   released: z.object({ by: z.string(), reason: z.string() }).nullable(),
   phases: z.array(z.object({ name: z.enum(PHASES), startedAt: z.string(), endedAt: z.string().nullable() })),
   restore: z.object({

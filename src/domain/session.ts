@@ -71,6 +71,8 @@ export const PlannedLimits = z.object({
   workMs: z.number().int(),
   leaseMs: z.number().int(),
   homeMs: z.number().int(),
+  /** The whole session, counted from its plan: after that the site serves home whatever else it remembers. */
+  totalMs: z.number().int(),
 });
 export type PlannedLimits = z.infer<typeof PlannedLimits>;
 export type { Limits };
@@ -104,12 +106,27 @@ export const SessionPlan = z.object({
   adopted: BootSnapshot.nullable(),
   /** Why the request itself was refused, where a target that a lost session left away is brought home all the same. */
   refusal: z.object({ code: z.string(), message: z.string() }).optional(),
-  /** How often a person asked for the restore to be tried again; missing: never. What was refused before that may be asked once more. */
-  retries: z.number().int().nonnegative().optional(),
-  /** Wall clock; after it the site serves home and the agent's lease cannot be extended. */
-  absoluteDeadline: z.string(),
 });
 export type SessionPlan = z.infer<typeof SessionPlan>;
+
+/** What of a session moves while its plan stands. It travels with each call to the site, which keeps the newest. */
+export const SessionNow = z.object({
+  /** Milliseconds from this call to the end of the session: no clock of the session's reaches a site. */
+  leftMs: z.number().int(),
+  /** How often that end was moved. A call that is tried again late has the number of the one before, and moves nothing. */
+  moved: z.number().int().nonnegative(),
+  /** How often a password that the BMC had refused may have been put right: by a person's word, or by a wait. */
+  retries: z.number().int().nonnegative(),
+});
+export type SessionNow = z.infer<typeof SessionNow>;
+
+/** The frozen plan, with what moves. */
+export const SitePlan = SessionPlan.extend({ now: SessionNow });
+export type SitePlan = z.infer<typeof SitePlan>;
+
+/** What a session that is neither ended nor stranded waits for, in words such as `the BMC of r1-n07`; `since` is ISO 8601. */
+export const WaitingFor = z.object({ what: z.string(), since: z.string() });
+export type WaitingFor = z.infer<typeof WaitingFor>;
 
 /** A failure as it is told to people: one sentence, with its code. */
 export interface Failure {
@@ -124,10 +141,15 @@ export interface PhaseTime {
 }
 
 /**
- * A power action of ours: what was done to the target, when (ISO 8601), and why. `what` is the ResetType, followed by ` (unanswered)` where
- * nobody knows whether it was done, and by ` (refused)` where the BMC would not do it; some do it all the same.
+ * A power action of ours: what was asked of the target (a ResetType), when (ISO 8601), and why. `unanswered`: nobody knows whether it was
+ * done. `refused`: the BMC would not do it; some do it all the same.
  */
-export const PowerAction = z.object({ at: z.string(), what: z.string(), why: z.string() });
+export const PowerAction = z.object({
+  at: z.string(),
+  what: z.string(),
+  why: z.string(),
+  result: z.enum(["done", "refused", "unanswered"]),
+});
 export type PowerAction = z.infer<typeof PowerAction>;
 
 export const TaskResult = z.object({
@@ -181,6 +203,7 @@ export interface SessionStatus {
   /** Why the work failed, or why the session is stranded. */
   failure: Failure | null;
   stranded: Failure | null;
+  waitingFor: WaitingFor | null;
   snapshot: BootSnapshot | null;
   tasks: TaskResult[];
   diagnoses: BootDiagnosis[];
@@ -235,10 +258,17 @@ export interface SessionSummary {
   stranded: Failure | null;
 }
 
+/** What a campaign counts. `waiting`: the way home waits for a site or BMC that is away, and the campaign goes on without the session. */
+export interface CampaignEnded extends Omit<SessionSummary, "ending"> {
+  ending: Ending | "waiting";
+  /** Present where the ending is `waiting`. */
+  waitingFor?: WaitingFor;
+}
+
 /** What a campaign's workflow returns, and its query `status`. */
 export interface CampaignSummary {
   waiting: string[];
   running: string[];
   skipped: string[];
-  ended: SessionSummary[];
+  ended: CampaignEnded[];
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { readingOf } from "./reading.js";
 
 export const PowerState = z.enum(["On", "Off"]);
 export type PowerState = z.infer<typeof PowerState>;
@@ -26,6 +27,8 @@ export const MediaSlot = z.object({
   slot: z.string(),
   inserted: z.boolean(),
   image: z.string().nullable(),
+  /** DSP0268 VirtualMedia.VerifyCertificate; null or missing where the slot does not tell. */
+  verifyCertificate: z.boolean().nullish(),
 });
 export type MediaSlot = z.infer<typeof MediaSlot>;
 
@@ -42,13 +45,19 @@ export const HomeAnswer = z.object({
 });
 export type HomeAnswer = z.infer<typeof HomeAnswer>;
 
+/**
+ * The boot state, one reading for each section. The control that read a section compares and restores it; everyone else
+ * reads `power` and shows the rest.
+ */
 export const BootState = z.object({
   readAt: z.string(),
-  power: PowerState,
-  override: BootOverride,
-  bootOrder: z.array(BootOrderEntry),
-  media: z.array(MediaSlot),
-  secureBoot: z.boolean().nullable(),
+  /** The kind of control that owns the sections, for example `redfish`. */
+  control: z.string(),
+  power: readingOf(PowerState),
+  override: readingOf(BootOverride),
+  bootOrder: readingOf(z.array(BootOrderEntry)),
+  media: readingOf(z.array(MediaSlot)),
+  secureBoot: readingOf(z.boolean()),
 });
 export type BootState = z.infer<typeof BootState>;
 
@@ -63,6 +72,8 @@ export const BootSnapshot = z.object({
     system: z.string(),
     manufacturer: z.string().nullable(),
     model: z.string().nullable(),
+    /** The document's MAC addresses that proved the machine; empty where its UUID did. */
+    macs: z.array(z.string()),
   }),
   state: BootState,
   /** Answers of the home checks before departure; empty for a target that was off. */
@@ -73,35 +84,3 @@ export type BootSnapshot = z.infer<typeof BootSnapshot>;
 /** A field that is not as it was. `added` entries of the boot order are told apart: firmware adds some by itself. */
 export const Difference = z.object({ field: z.string(), before: z.unknown(), after: z.unknown() });
 export type Difference = z.infer<typeof Difference>;
-
-/** By what an entry of the boot order is the same as another. */
-export const bootOrderKey = (entry: BootOrderEntry): string => entry.devicePath ?? entry.name ?? entry.reference;
-
-/** Compares field by field (promise 7). An empty list: the target's boot state is as it was. */
-export function compareBootState(before: BootState, after: BootState): { differences: Difference[]; added: string[] } {
-  const differences: Difference[] = [];
-  const differ = (field: string, a: unknown, b: unknown) => {
-    if (JSON.stringify(a) !== JSON.stringify(b)) differences.push({ field, before: a, after: b });
-  };
-  differ("power", before.power, after.power);
-  differ("override.enabled", before.override.enabled, after.override.enabled);
-  if (before.override.enabled !== "Disabled") {
-    differ("override.target", before.override.target, after.override.target);
-    differ("override.mode", before.override.mode, after.override.mode);
-    differ("override.httpBootUri", before.override.httpBootUri, after.override.httpBootUri);
-  }
-  const known = new Set(before.bootOrder.map(bootOrderKey));
-  const added = after.bootOrder.map(bootOrderKey).filter((key) => !known.has(key));
-  differ(
-    "bootOrder",
-    before.bootOrder.map(bootOrderKey),
-    after.bootOrder.map(bootOrderKey).filter((key) => known.has(key)),
-  );
-  const media = (state: BootState) =>
-    state.media
-      .map((m) => ({ slot: m.slot, image: m.inserted ? m.image : null }))
-      .sort((a, b) => a.slot.localeCompare(b.slot));
-  differ("media", media(before), media(after));
-  differ("secureBoot", before.secureBoot, after.secureBoot);
-  return { differences, added };
-}

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { CredentialRef, Duration, HttpUrl, Labels, Mac, Name, TlsTrust, Uuid } from "./basics.js";
+import { usableUuid } from "./machine-identity.js";
 
 /** DSP0266 (Redfish): `url` is the service's origin, `system` the Id of the ComputerSystem (default: the only one). */
 export const RedfishControl = z.strictObject({
@@ -36,8 +37,11 @@ export const TargetBoot = z
     via: z.array(BootVia).min(1),
     /** How iPXE sends this target to its disk. Default: `exit-1` under UEFI, `exit` under BIOS. */
     home: HomeWay.optional(),
-    /** Things that are refused unless the target's owner opts in. */
-    allow: z.array(z.enum(["destructive-over-lan", "continuous-override"])).default([]),
+    /**
+     * Things that are refused unless the target's owner opts in. `network-first-order`: the machine has no boot override, its
+     * boot order asks the network first, and the boot server alone decides what it boots.
+     */
+    allow: z.array(z.enum(["destructive-over-lan", "continuous-override", "network-first-order"])).default([]),
   })
   .refine((b) => !(b.firmware === "uefi" && (b.home === "exit" || b.home === "sanboot")), {
     message: "under UEFI the way home is exit-1 or 404: a plain exit opens the firmware's setup screen",
@@ -88,7 +92,10 @@ export const Target = z.strictObject({
   site: Name.default("default"),
   identity: z
     .strictObject({ uuid: Uuid.optional(), macs: z.array(Mac).max(64).default([]) })
-    .refine((i) => i.uuid !== undefined || i.macs.length > 0, "an identity needs a uuid or at least one MAC address"),
+    .refine(
+      (i) => usableUuid(i.uuid) !== null || i.macs.length > 0,
+      "an identity needs a uuid of its own or at least one MAC address: many boards share a placeholder uuid",
+    ),
   control: z
     .array(Control)
     .min(1)

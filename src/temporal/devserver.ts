@@ -5,7 +5,7 @@ import { connect as tcpConnect } from "node:net";
 import { join } from "node:path";
 import { bareEnvironment } from "../domain/environment.js";
 import { PitstopError } from "../domain/errors.js";
-import { freePort, isFree } from "../ports.js";
+import { freePort, isFree } from "../free-port.js";
 import { boundLog, commandLine, lastLine, runsAs, until } from "../processes.js";
 import type { TemporalAddress } from "./connect.js";
 

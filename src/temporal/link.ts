@@ -1,11 +1,12 @@
 import { type Client, WorkflowNotFoundError } from "@temporalio/client";
-import type { SessionLink, SiteEntry, SiteProgress } from "../boot/site.js";
 import { PitstopError } from "../domain/errors.js";
 import { sessionWorkflowId } from "../domain/ids.js";
 import type { DoneSignal, HelloSignal, RebootedSignal } from "../domain/session.js";
-import { fateOf } from "./fates.js";
+import type { SiteEntry } from "../site/entry.js";
+import type { SessionLink, SiteProgress } from "../site/session-link.js";
+import { stateOf } from "./session-states.js";
 
-/** How a site tells its sessions what happened: by signals, each with its session, arming and boot. */
+/** A site's link to its sessions, by signals. Each names its session, arming and boot. */
 export function temporalLink(client: Client, progress: (entry: SiteEntry, event: SiteProgress) => void): SessionLink {
   const signal = async (entry: SiteEntry, name: string, payload: HelloSignal | DoneSignal | RebootedSignal) => {
     try {
@@ -41,12 +42,12 @@ export function temporalLink(client: Client, progress: (entry: SiteEntry, event:
       }),
     rebooted: (entry, bootId, how) => signal(entry, "rebooted", { ...of(entry, bootId), how }),
     isAlive: (entry) => isSessionOpen(client, entry.target, entry.session),
-    isOver: async (target, session) => (await fateOf(client, target, session)).is === "ended",
+    isOver: async (target, session) => (await stateOf(client, target, session)).is === "ended",
     progress,
   };
 }
 
-/** Whether this very session is open at Temporal: a later one of the same target does not speak for it. */
+/** Whether this session is open at Temporal. A later session of the same target does not count. */
 export async function isSessionOpen(client: Client, target: string, session: string): Promise<boolean> {
   try {
     const description = await client.workflow.getHandle(sessionWorkflowId(target)).describe();

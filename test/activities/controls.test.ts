@@ -1,9 +1,10 @@
 import { MockActivityEnvironment } from "@temporalio/testing";
 import { describe, expect, it } from "vitest";
 import { Controls } from "../../activities/controls.js";
+import { powerOf, readPower } from "../../src/control/boot-state.js";
 import type { TargetControl } from "../../src/control/control.js";
 import { PitstopError } from "../../src/domain/errors.js";
-import type { SessionPlan } from "../../src/domain/session.js";
+import type { SitePlan } from "../../src/domain/session.js";
 import { planOf } from "../boot/help.js";
 
 /** A BMC that counts who comes with the wrong password. */
@@ -13,9 +14,9 @@ class LockingBmc {
   private readonly controls = new Controls(async () => this.control());
 
   /** What an activity gets of it: the power, or the code of its failure. */
-  async ask(plan: SessionPlan): Promise<string> {
+  async ask(plan: SitePlan): Promise<string> {
     const look = async () => {
-      const looked = this.controls.use(plan, async (control) => ({ power: await control.power() }));
+      const looked = this.controls.use(plan, async (can) => ({ power: await readPower(powerOf(can)) }));
       return await looked.then(
         ({ power }) => power,
         (error: PitstopError) => error.code,
@@ -24,16 +25,16 @@ class LockingBmc {
     return (await new MockActivityEnvironment().run(look)) as string;
   }
 
-  end = (plan: SessionPlan) => this.controls.end(plan);
+  end = (plan: SitePlan) => this.controls.end(plan);
 
   private control(): TargetControl {
-    const power = async () => {
+    const prove = async () => {
       this.logins++;
       if (!this.passwordIsRight) throw new PitstopError("unauthorized", "bmc refused the user and password.");
-      return "On" as const;
+      return { kind: "locking", power: { read: async () => "On" } };
     };
-    const usage = () => ({ total: 0, powerPolls: 0 });
-    return { power, usage, close: async () => undefined } as unknown as TargetControl;
+    const usage = () => ({ total: 0, powerPolls: 0, writes: 0 });
+    return { prove, usage, close: async () => undefined } as unknown as TargetControl;
   }
 }
 
@@ -54,7 +55,7 @@ describe("a BMC that refuses the password", () => {
     const { bmc, plan } = await refusedAlready();
     bmc.passwordIsRight = true;
     expect(await bmc.ask(plan)).toBe("unauthorized");
-    expect(await bmc.ask({ ...plan, retries: 1 })).toBe("On");
+    expect(await bmc.ask({ ...plan, now: { ...plan.now, retries: 1 } })).toBe("On");
     expect(bmc.logins).toBe(3);
   });
 

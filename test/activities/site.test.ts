@@ -4,12 +4,13 @@ import { MockActivityEnvironment } from "@temporalio/testing";
 import { describe, expect, it, vi } from "vitest";
 import type { SiteActivities } from "../../activities/contract.js";
 import { Controls } from "../../activities/controls.js";
-import { watchHomes } from "../../activities/home-watch.js";
 import { siteActivities } from "../../activities/site.js";
-import type { ResetKind, TargetControl } from "../../src/control/control.js";
+import type { Capabilities, ResetKind, Section, TargetControl } from "../../src/control/control.js";
 import { PitstopError } from "../../src/domain/errors.js";
-import type { SessionPlan } from "../../src/domain/session.js";
+import { ABSENT } from "../../src/domain/reading.js";
+import type { SitePlan } from "../../src/domain/session.js";
 import type { BootSnapshot, BootState, HomeAnswer, PowerState } from "../../src/domain/snapshot.js";
+import { watchHomes } from "../../src/site/home-watch.js";
 import { OTHER_BOOT_ID, planOf, sites, type TestSite } from "../boot/help.js";
 
 const newSite = sites();
@@ -40,30 +41,86 @@ class Rig {
   readonly asked: string[] = [];
   /** Methods of the control that refuse. */
   readonly refuses = new Set<string>();
+  /** Whether a refusal had written something before. */
+  writesOnRefusal = true;
+  /** Whether the slot checks the certificate of the server that its medium is from, and whether it was asked to. */
+  verified = true;
+  verify: boolean | null = null;
+  isAway = false;
+  private writes = 0;
 
   constructor(readonly site: TestSite) {}
-
-  private readonly control = new Proxy({} as TargetControl, {
-    // Not a promise, whoever awaits it.
-    get: (_, name) => (name === "then" ? undefined : (what: unknown) => this.does(String(name), what)),
-  });
 
   answers(home: HomeAnswer): void {
     this.home = home;
   }
 
-  private does(name: string, what: unknown): unknown {
-    if (name === "usage") return { total: 0, powerPolls: 0 };
-    if (name === "power") return Promise.resolve(this.lies.shift() ?? this.power);
-    if (name === "close") return Promise.resolve();
-    if (name === "readState") return Promise.resolve(this.state);
-    if (name === "reset") {
-      this.power = what === "On" ? "On" : "Off";
-      this.asked.push(what as ResetKind);
-      if (what === "On" && this.homeAfterOn) this.home = this.homeAfterOn;
-    } else this.asked.push(name);
-    return this.refuses.has(name) ? Promise.reject(refused()) : Promise.resolve(undefined);
+  private does(name: string): Promise<string[]> {
+    this.asked.push(name);
+    if (this.writesOnRefusal || !this.refuses.has(name)) this.writes++;
+    return this.refuses.has(name) ? Promise.reject(refused()) : Promise.resolve([]);
   }
+
+  /** A section that reads what `state` says. */
+  private section<K extends "override" | "bootOrder" | "media" | "secureBoot">(name: K) {
+    return {
+      read: async () => this.state?.[name] ?? ABSENT,
+      compare: () => ({ differences: [], added: [] }),
+      pending: () => null,
+    } as never as Section<never>;
+  }
+
+  private readonly can: Capabilities = {
+    identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null, macs: [] },
+    kind: "redfish",
+    power: {
+      read: async () => this.lies.shift() ?? this.power,
+      compare: (before, after) => ({
+        differences: before === after ? [] : [{ field: "power", before, after }],
+        added: [],
+      }),
+      pending: () => null,
+      progress: async () => ABSENT,
+      reset: async (kind: ResetKind) => {
+        this.power = kind === "On" ? "On" : "Off";
+        this.asked.push(kind);
+        if (kind === "On" && this.homeAfterOn) this.home = this.homeAfterOn;
+      },
+    },
+    nextBoot: {
+      ...this.section("override"),
+      arm: async () => {
+        await this.does("arm");
+        return { override: { enabled: "Once", target: "Pxe", mode: null, httpBootUri: null }, notes: [] };
+      },
+      restore: () => this.does("restoreOverride"),
+    },
+    bootOrder: {
+      ...this.section("bootOrder"),
+      restore: () => this.does("restoreBootOrder"),
+      asksNetworkFirst: async () => true,
+    },
+    media: {
+      ...this.section("media"),
+      restore: async () => void (await this.does("restoreMedia")),
+      insert: async (url, options) => {
+        this.verify = options?.verify ?? false;
+        await this.does("insertMedia");
+        return { slot: "Cd", inserted: true, image: url, verified: this.verified };
+      },
+    },
+    secureBoot: this.section("secureBoot"),
+    console: null,
+  };
+
+  private readonly control: TargetControl = {
+    prove: async () => {
+      if (this.isAway) throw new PitstopError("unreachable", "The BMC does not answer.");
+      return this.can;
+    },
+    usage: () => ({ total: 0, powerPolls: 0, writes: this.writes }),
+    close: async () => undefined,
+  };
 
   async run<K extends keyof SiteActivities>(
     name: K,
@@ -81,18 +138,19 @@ class Rig {
   }
 }
 
-const snapshotOf = (plan: SessionPlan, home: HomeAnswer[], session = plan.session): BootSnapshot => ({
+const snapshotOf = (plan: SitePlan, home: HomeAnswer[], session = plan.session): BootSnapshot => ({
   target: plan.target.name,
   session,
   takenAt: new Date().toISOString(),
-  identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null },
+  identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null, macs: [] },
   state: {
     readAt: new Date().toISOString(),
+    control: "redfish",
     power: "On",
     override: { enabled: "Disabled", target: null, mode: null, httpBootUri: null },
     bootOrder: [],
     media: [],
-    secureBoot: null,
+    secureBoot: { absent: true },
   },
   home,
 });
@@ -109,7 +167,7 @@ async function inImage(before: HomeAnswer = WEAK, more: Parameters<typeof planOf
 
 // These wait: side by side.
 describe.concurrent("leaving the image", { timeout: 60_000 }, () => {
-  const leave = (rig: Rig, plan: SessionPlan) =>
+  const leave = (rig: Rig, plan: SitePlan) =>
     rig.run("ensureOff", { plan, running: "image", unseenMs: null, why: "test" });
 
   it("pulls the plug on an image that is mute for as long as its own system may take to come up", async () => {
@@ -235,7 +293,6 @@ describe.concurrent("the proof of home", () => {
     expect(proof.waitedMs).toBeGreaterThanOrEqual(500);
     rig.answers(strong("up again"));
     rig.power = "On";
-    rig.state = { ...snapshot.state, power: "On" };
     const other = await rig.run("verifyHome", { plan, snapshot, rebooted: null, watchLateOffMs: 0 });
     expect(other.verdict.differences).toMatchObject([{ field: "power" }]);
   });
@@ -252,7 +309,7 @@ describe("leaving a boot of which nothing was heard", () => {
     if (boot && fetched) boot.initrdFetchedAt = new Date().toISOString();
     return { rig: new Rig(site), plan };
   }
-  const leave = (rig: Rig, plan: SessionPlan, unseenMs: number) =>
+  const leave = (rig: Rig, plan: SitePlan, unseenMs: number) =>
     rig.run("ensureOff", { plan, running: "image", unseenMs, why: "test" });
 
   it("leaves it alone while its own system may be on the way up", async () => {
@@ -326,6 +383,7 @@ describe("the capture", () => {
     const plan = planOf();
     rig.state = snapshotOf(plan, []).state;
     rig.power = "Off";
+    rig.lies.push("On");
     await expect(rig.run("captureSnapshot", { plan })).rejects.toMatchObject({
       code: "unreachable",
       message: expect.stringContaining("said that it is on, and then that it is off"),
@@ -341,7 +399,8 @@ describe("the capture of a target that is said to be off", () => {
     const rig = new Rig(await newSite());
     const plan = planOf();
     const { state } = snapshotOf(plan, []);
-    Object.assign(rig, { state: { ...state, power: "Off" }, power, home });
+    Object.assign(rig, { state, power, home });
+    rig.lies.push("Off");
     return await rig.run("captureSnapshot", { plan });
   };
 
@@ -433,6 +492,75 @@ describe("what a lost session saw", () => {
     const { site, rig, plan } = await inImage();
     await rig.run("closeSite", { plan, untouched: true });
     expect(site.site.entry("r1-n07")).toBe(null);
+  });
+});
+
+describe("an arming", () => {
+  const destructive = (plan: SitePlan): SitePlan => ({
+    ...plan,
+    grade: "sealed",
+    action: plan.action && { ...plan.action, destructive: true },
+  });
+
+  it("tells whether it wrote anything, and by what grade the medium is trusted", async () => {
+    const { rig, plan } = await inImage();
+    expect(await rig.run("armTarget", { plan, epoch: 2, wasOff: false })).toMatchObject({ wrote: true, grade: "lan" });
+  });
+
+  it("that failed tells that too, and before anything else what it could not write", async () => {
+    const { rig, plan } = await inImage();
+    rig.refuses.add("arm");
+    rig.writesOnRefusal = false;
+    await expect(rig.run("armTarget", { plan, epoch: 2, wasOff: false })).rejects.toMatchObject({
+      code: "refused",
+      facts: { wrote: false },
+    });
+    rig.writesOnRefusal = true;
+    await expect(rig.run("armTarget", { plan, epoch: 3, wasOff: false })).rejects.toMatchObject({
+      facts: { wrote: true },
+    });
+  });
+
+  it("counts as lan where the BMC does not verify where its medium is from, and a destructive one asks it to", async () => {
+    const { rig, plan: byNetwork } = await inImage();
+    const plan: SitePlan = { ...byNetwork, via: "virtual-media", grade: "sealed" };
+    rig.verified = false;
+    const media = { mediaUrl: "https://site/m.iso", httpBootUri: "" };
+    vi.spyOn(rig.site.site, "publish").mockResolvedValue(media as never);
+    expect(await rig.run("armTarget", { plan, epoch: 2, wasOff: false })).toMatchObject({
+      grade: "lan",
+      notes: [expect.stringContaining("counts as lan")],
+    });
+    expect(rig.verify).toBe(false);
+    rig.verified = true;
+    const sealed = await rig.run("armTarget", { plan: destructive(plan), epoch: 3, wasOff: false });
+    expect(sealed).toMatchObject({ grade: "sealed", notes: [] });
+    expect(rig.verify).toBe(true);
+  });
+});
+
+describe("a BMC that is away", () => {
+  it("does not keep the boot server from serving the way home", async () => {
+    const { site, rig, plan, snapshot } = await inImage();
+    rig.isAway = true;
+    await expect(rig.run("restoreBoot", { plan, snapshot })).rejects.toMatchObject({ code: "unreachable" });
+    expect(site.site.entry(plan.target.name)).toMatchObject({ boot: null });
+  });
+});
+
+describe("a capture", () => {
+  it("that cannot read a section ends in one sentence, and keeps nothing", async () => {
+    const site = await newSite();
+    const rig = new Rig(site);
+    const plan = planOf();
+    rig.state = { ...snapshotOf(plan, []).state, override: { unreadable: "Boot is 7, not an object" } };
+    rig.home = WEAK;
+    await expect(rig.run("captureSnapshot", { plan })).rejects.toMatchObject({
+      code: "refused",
+      message: expect.stringMatching(/boot override of r1-n07 cannot be read \(Boot is 7.*nothing was changed/),
+    });
+    expect(site.site.entry(plan.target.name)?.snapshot).toBeNull();
+    expect(rig.asked).toEqual([]);
   });
 });
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import "../support/seeded.js";
-import { BOOT_ID, MAC, OTHER_BOOT_ID, planOf, sha256, sites, taskOf, UUID } from "../boot/help.js";
+import { BOOT_ID, endOf, MAC, OTHER_BOOT_ID, planOf, sha256, sites, taskOf, UUID } from "../boot/help.js";
 
 const newSite = sites();
 const session = planOf().session;
@@ -73,7 +73,7 @@ describe("hello", () => {
     const plan = planOf();
     await site.publish(plan);
     const nonce = await site.nonce();
-    site.nowMs = Date.parse(plan.absoluteDeadline) + 1;
+    site.nowMs = endOf(plan) + 1;
     expect((await site.hello(nonce)).status).toBe(410);
     site.nowMs = null;
     site.link.fail = "gone";

@@ -1,8 +1,8 @@
 import pino from "pino";
 import { describe, expect, it, vi } from "vitest";
 import { Leases } from "../../src/agent/lease.js";
-import type { SiteEntry } from "../../src/boot/site.js";
-import { OTHER_BOOT_ID, planOf, sites, taskOf } from "../boot/help.js";
+import type { SiteEntry } from "../../src/site/entry.js";
+import { endOf, OTHER_BOOT_ID, planOf, sites, taskOf } from "../boot/help.js";
 
 const newSite = sites();
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -37,7 +37,7 @@ describe.concurrent("the lease", () => {
 
   it("never goes beyond the absolute deadline", async () => {
     const site = await newSite();
-    const token = await site.token(planOf({ deadline: new Date(Date.now() + 20_000).toISOString() }));
+    const token = await site.token(planOf({ leftMs: 20_000 }));
     expect(await lease(site, token)).toBeLessThanOrEqual(20);
     site.nowMs = Date.now() + 20_000;
     expect((await site.agent("GET", "/agent/v1/next?wait=0", { token })).status).toBe(410);
@@ -85,7 +85,13 @@ describe.concurrent("an agent that is silent", () => {
     const plan = planOf({ leaseMs: 600 });
     const boot = { bootId: "b", revoked: false };
     const ledger = { leaseUntil: null };
-    const entry = { target: "t", plan, boot, absoluteDeadline: plan.absoluteDeadline, ledger } as unknown as SiteEntry;
+    const entry = {
+      target: "t",
+      plan,
+      boot,
+      absoluteDeadline: new Date(endOf(plan)).toISOString(),
+      ledger,
+    } as unknown as SiteEntry;
     const sessions = { get: () => entry, all: () => [entry], save: async () => undefined } as never;
     const link = { isAlive: async () => true, progress: () => undefined } as never;
     const told: string[] = [];

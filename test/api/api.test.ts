@@ -10,7 +10,7 @@ import { carriesToken, operatorToken } from "../../src/api/token.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import { action, image, record, target } from "../catalogue/samples.js";
 import { pythonPrograms } from "../support/python.js";
-import { statusOf } from "./fake-door.js";
+import { statusOf } from "./fake-session-service.js";
 import { type Rig, startRig, TOKEN } from "./running.js";
 
 let rig: Rig;
@@ -107,9 +107,9 @@ describe("targets, images and actions", () => {
 
 describe("sessions", () => {
   beforeEach(async () => {
-    rig.door.asked.length = 0;
-    rig.door.statuses.clear();
-    rig.door.failure = null;
+    rig.sessions.asked.length = 0;
+    rig.sessions.statuses.clear();
+    rig.sessions.failure = null;
     await rig.catalogue.apply(target("t1", 1));
     await rig.catalogue.apply(target("t2", 2));
     await rig.catalogue.apply(action("look"));
@@ -122,7 +122,7 @@ describe("sessions", () => {
     expect(one.json.started).toEqual([
       { target: "t1", session: expect.stringMatching(/^session-/), workflowId: "maintenance/t1" },
     ]);
-    expect(rig.door.asked).toEqual([["start", { ...body, restoreOnly: false }]]);
+    expect(rig.sessions.asked).toEqual([["start", { ...body, restoreOnly: false }]]);
     const several = await call("POST", `${BASE}/sessions`, { targets: ["t1", "t2", "nowhere"], action: "look" });
     expect(several.json.started.map((s: { target: string }) => s.target)).toEqual(["t2"]);
     const codes = several.json.refused.map((r: { target: string; problem: { code: string } }) => [
@@ -148,7 +148,7 @@ describe("sessions", () => {
     [{ target: "t1", action: "look", image: "nope" }, 404, 'There is no image nope; "pitstop get images" lists them.'],
   ])("refuse %j", async (body, status, detail) => {
     expect(await call("POST", `${BASE}/sessions`, body)).toMatchObject({ status, json: { detail } });
-    expect(rig.door.asked).toEqual([]);
+    expect(rig.sessions.asked).toEqual([]);
   });
 
   it("are shown by session id before their first record, then merged with their live status, and as kept when ended", async () => {
@@ -160,7 +160,7 @@ describe("sessions", () => {
       endedAt: null,
     });
     await rig.catalogue.putRecord(record(id, "t1", { phase: "capturing", notes: ["kept"] }));
-    rig.door.statuses.set("t1", statusOf(id, "t1", "look", { phase: "working", outcome: "failed" }));
+    rig.sessions.statuses.set("t1", statusOf(id, "t1", "look", { phase: "working", outcome: "failed" }));
     for (const name of [id, "t1"]) {
       expect((await call("GET", `${BASE}/sessions/${name}`)).json).toMatchObject({
         session: id,
@@ -169,9 +169,9 @@ describe("sessions", () => {
         notes: ["kept"],
       });
     }
-    rig.door.failure = new PitstopError("unreachable", "Temporal is away.");
+    rig.sessions.failure = new PitstopError("unreachable", "Temporal is away.");
     expect((await call("GET", `${BASE}/sessions/${id}`)).json).toMatchObject({ phase: "capturing" });
-    rig.door.failure = null;
+    rig.sessions.failure = null;
     const endedAt = "2026-01-01T00:10:00.000Z";
     await rig.catalogue.putRecord(record(id, "t1", { phase: "restored", ending: "restored", endedAt }));
     expect((await call("GET", `${BASE}/sessions/${id}`)).json).toMatchObject({ phase: "restored", ending: "restored" });
@@ -183,9 +183,9 @@ describe("sessions", () => {
   it("show a target's running session rather than its last one's record", async () => {
     const endedAt = "2026-01-01T00:10:00.000Z";
     await rig.catalogue.putRecord(record("old", "t2", { phase: "restored", ending: "restored", endedAt }));
-    rig.door.statuses.set("t2", statusOf("new", "t2", "look"));
+    rig.sessions.statuses.set("t2", statusOf("new", "t2", "look"));
     expect((await call("GET", `${BASE}/sessions/t2`)).json).toMatchObject({ session: "new", phase: "planning" });
-    rig.door.statuses.set("t2", statusOf("new", "t2", "look", { phase: "restored" }));
+    rig.sessions.statuses.set("t2", statusOf("new", "t2", "look", { phase: "restored" }));
     expect((await call("GET", `${BASE}/sessions/t2`)).json).toMatchObject({ session: "old" });
   });
 
@@ -194,25 +194,25 @@ describe("sessions", () => {
     await rig.catalogue.putRecord(record("last", "t3", { phase: "restored", ending: "restored", endedAt }));
     const show = async (id: string) => await call("GET", `${BASE}/sessions/${id}`);
     const away = { status: 503, json: { detail: "No worker answers." } };
-    rig.door.silence = new PitstopError("unreachable", "No worker answers.");
+    rig.sessions.silence = new PitstopError("unreachable", "No worker answers.");
     // Nothing is open there: the last one is meant.
     expect((await show("t3")).json).toMatchObject({ session: "last" });
-    rig.door.statuses.set("t3", statusOf("new", "t3", "look"));
+    rig.sessions.statuses.set("t3", statusOf("new", "t3", "look"));
     expect(await show("t3")).toMatchObject(away);
     expect((await show("last")).json).toMatchObject({ session: "last", endedAt });
     await rig.catalogue.putRecord(
       record("new", "t3", { startedAt: "2026-01-02T00:00:00.000Z", phase: "capturing", endedAt: null }),
     );
     expect((await show("t3")).json).toMatchObject({ session: "new", phase: "capturing" });
-    rig.door.silence = null;
-    rig.door.failure = new PitstopError("unreachable", "Temporal is away.");
+    rig.sessions.silence = null;
+    rig.sessions.failure = new PitstopError("unreachable", "Temporal is away.");
     await rig.catalogue.putRecord(
       record("new", "t3", { startedAt: "2026-01-02T00:00:00.000Z", phase: "restored", ending: "restored", endedAt }),
     );
     // Whether another one has begun since, nobody can tell.
     expect(await show("t3")).toMatchObject({ status: 503, json: { detail: "Temporal is away." } });
     expect((await show("new")).json).toMatchObject({ session: "new", endedAt });
-    rig.door.failure = null;
+    rig.sessions.failure = null;
   });
 
   it("are listed newest first, without what makes a record large", async () => {
@@ -245,10 +245,10 @@ describe("sessions", () => {
         status: 202,
         json: ref,
       });
-      expect(rig.door.asked.at(-1)).toEqual([verb, ref, { by: "ada", reason: "because" }]);
+      expect(rig.sessions.asked.at(-1)).toEqual([verb, ref, { by: "ada", reason: "because" }]);
     }
     await call("POST", `${BASE}/sessions/pt/release`, { by: "ada", reason: "seen it on the console" });
-    expect(rig.door.asked.at(-1)).toEqual(["release", ref, { by: "ada", reason: "seen it on the console" }]);
+    expect(rig.sessions.asked.at(-1)).toEqual(["release", ref, { by: "ada", reason: "seen it on the console" }]);
     expect((await call("POST", `${BASE}/sessions/pt/release`, { by: "ada" })).json.detail).toBe(
       "reason: this field is missing.",
     );
@@ -258,7 +258,7 @@ describe("sessions", () => {
       task: "task-7",
     });
     await call("POST", `${BASE}/sessions/pt/supply`, { by: "ada", last: true });
-    expect(rig.door.asked.at(-1)).toEqual(["supply", ref, { by: "ada", task: null, last: true }]);
+    expect(rig.sessions.asked.at(-1)).toEqual(["supply", ref, { by: "ada", task: null, last: true }]);
     expect((await call("POST", `${BASE}/sessions/pt/supply`, { by: "ada" })).json.detail).toBe(
       "task: give a task, or say that nothing more comes with last.",
     );
@@ -360,17 +360,17 @@ describe("what HTTP itself refuses", () => {
   });
 
   it("keeps a defect's words to the log", async () => {
-    rig.door.failure = new Error("secret detail");
+    rig.sessions.failure = new Error("secret detail");
     const answer = await call("POST", `${BASE}/sessions`, { target: "t2", action: "look" });
-    rig.door.failure = null;
+    rig.sessions.failure = null;
     expect(answer).toMatchObject({ status: 500, json: { code: "internal" } });
     expect(answer.text).not.toContain("secret");
   });
 
   it("says that a part is away, and when to come again", async () => {
-    rig.door.failure = new PitstopError("unreachable", "Temporal does not answer; see that it runs.");
+    rig.sessions.failure = new PitstopError("unreachable", "Temporal does not answer; see that it runs.");
     const answer = await call("POST", `${BASE}/sessions`, { target: "t2", action: "look" });
-    rig.door.failure = null;
+    rig.sessions.failure = null;
     expect(answer).toMatchObject({ status: 503, json: { detail: "Temporal does not answer; see that it runs." } });
     expect(answer.headers.get("retry-after")).toBe("5");
   });
@@ -422,7 +422,7 @@ describe("health and metrics", () => {
   it("say what is missing", async () => {
     expect((await call("GET", "/healthz")).json).toEqual({ status: "ok" });
     expect(await call("GET", "/readyz")).toMatchObject({ status: 200, json: { ready: true } });
-    rig.door.checks = [{ name: "temporal", ok: false, detail: "does not answer" }];
+    rig.sessions.checks = [{ name: "temporal", ok: false, detail: "does not answer" }];
     expect(await call("GET", "/readyz")).toMatchObject({
       status: 503,
       json: {
@@ -433,7 +433,7 @@ describe("health and metrics", () => {
         ],
       },
     });
-    rig.door.checks = [{ name: "temporal", ok: true, detail: "answers" }];
+    rig.sessions.checks = [{ name: "temporal", ok: true, detail: "answers" }];
   });
 
   it("count requests by route and sessions by phase", async () => {
@@ -501,7 +501,7 @@ describe("the listener", () => {
     const second = startApi({
       config: { PITSTOP_LISTEN: { host: "127.0.0.1", port } },
       catalogue: rig.catalogue,
-      sessions: rig.door,
+      sessions: rig.sessions,
       events: new EventBus(),
       log: pino({ level: "silent" }),
       token: TOKEN,

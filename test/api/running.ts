@@ -5,7 +5,7 @@ import { type RunningApi, startApi } from "../../src/api/server.js";
 import type { Catalogue } from "../../src/catalogue/catalogue.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import { openTestCatalogue } from "../support/database.js";
-import { FakeDoor } from "./fake-door.js";
+import { FakeSessionService } from "./fake-session-service.js";
 
 export const TOKEN = "a-token-for-the-tests";
 
@@ -13,7 +13,7 @@ export const TOKEN = "a-token-for-the-tests";
 export interface Rig {
   api: RunningApi;
   catalogue: Catalogue;
-  door: FakeDoor;
+  sessions: FakeSessionService;
   events: EventBus;
   /** Keeps a log and returns its digest. */
   keepLog(text: string): string;
@@ -22,7 +22,7 @@ export interface Rig {
 
 export async function startRig(port = 0): Promise<Rig> {
   const catalogue = await openTestCatalogue();
-  const door = new FakeDoor();
+  const sessions = new FakeSessionService();
   const events = new EventBus();
   const kept = new Map<string, Uint8Array>();
   const logs = {
@@ -34,11 +34,11 @@ export async function startRig(port = 0): Promise<Rig> {
   };
   const config = { PITSTOP_LISTEN: { host: "127.0.0.1", port } };
   const log = pino({ level: "silent" });
-  const api = await startApi({ config, catalogue, sessions: door, events, log, token: TOKEN, logs });
+  const api = await startApi({ config, catalogue, sessions, events, log, token: TOKEN, logs });
   return {
     api,
     catalogue,
-    door,
+    sessions,
     events,
     keepLog(text) {
       const bytes = Buffer.from(text);

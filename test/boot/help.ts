@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { Agent, request } from "undici";
 import { afterAll } from "vitest";
-import type { SessionLink, SiteEntry, SiteProgress } from "../../src/boot/site.js";
 import type { DoneRequest, HelloRequest } from "../../src/domain/agent.js";
 import { PitstopError } from "../../src/domain/errors.js";
-import { SessionPlan, type TaskResult } from "../../src/domain/session.js";
+import { SitePlan, type TaskResult } from "../../src/domain/session.js";
 import type { BootSnapshot } from "../../src/domain/snapshot.js";
+import type { SiteEntry } from "../../src/site/entry.js";
+import type { SessionLink, SiteProgress } from "../../src/site/session-link.js";
 import { openFileStore } from "../../src/stores/file-store.js";
 import type { ObjectStore } from "../../src/stores/store.js";
 import { type RunningSite, type SiteOptions, startSite } from "../../workers/start-site.js";
@@ -169,7 +170,7 @@ export class TestSite {
   }
 
   /** Opened, staged, published: the target may boot. */
-  async publish(plan: SessionPlan = planOf(), epoch = 1): Promise<void> {
+  async publish(plan: SitePlan = planOf(), epoch = 1): Promise<void> {
     await this.site.open(plan, plan.session);
     await this.site.stage(plan, () => {}, new AbortController().signal);
     await this.site.publish(plan.target.name, plan.session, epoch, false);
@@ -190,7 +191,7 @@ export class TestSite {
   }
 
   /** Published, fetched, greeted: the token of the boot. */
-  async token(plan: SessionPlan = planOf()): Promise<string> {
+  async token(plan: SitePlan = planOf()): Promise<string> {
     await this.publish(plan);
     const answer = await this.hello(await this.nonce());
     if (answer.status !== 200) throw new Error(answer.text);
@@ -230,7 +231,8 @@ interface PlanOptions {
   mode?: "active" | "passive";
   leaseMs?: number;
   homeMs?: number;
-  deadline?: string;
+  /** Of the whole session, milliseconds. */
+  leftMs?: number;
   cmdline?: string[];
   grade?: "lan" | "sealed";
   via?: "pxe" | "uefi-http" | "virtual-media";
@@ -240,9 +242,9 @@ interface PlanOptions {
   params?: Record<string, string>;
 }
 
-export function planOf(of: PlanOptions = {}): SessionPlan {
+export function planOf(of: PlanOptions = {}): SitePlan {
   const firmware = of.firmware ?? "bios";
-  return SessionPlan.parse({
+  return SitePlan.parse({
     session: of.session ?? "0196f1d2-0000-7000-8000-000000000001",
     workflowId: `maintenance/${of.name ?? "r1-n07"}`,
     requestedBy: "test",
@@ -291,10 +293,14 @@ export function planOf(of: PlanOptions = {}): SessionPlan {
       workMs: 60_000,
       leaseMs: of.leaseMs ?? 300_000,
       homeMs: of.homeMs ?? 60_000,
+      totalMs: 3_600_000,
     },
-    absoluteDeadline: of.deadline ?? new Date(Date.now() + 3_600_000).toISOString(),
+    now: { leftMs: of.leftMs ?? 3_600_000, moved: 0, retries: 0 },
   });
 }
+
+/** When the session of a plan that is opened now is over, in milliseconds since 1970. */
+export const endOf = (plan: SitePlan): number => Date.now() + plan.now.leftMs;
 
 export const taskOf = (id: string, script = "true\n") => ({
   id,
@@ -310,9 +316,10 @@ export function snapshotOf(session: string, power: "On" | "Off" = "On"): BootSna
     target: "r1-n07",
     session,
     takenAt: "2026-01-01T00:00:00.000Z",
-    identity: { serviceUuid: null, systemUuid: UUID, system: "1", manufacturer: null, model: null },
+    identity: { serviceUuid: null, systemUuid: UUID, system: "1", manufacturer: null, model: null, macs: [] },
     state: {
       readAt: "2026-01-01T00:00:00.000Z",
+      control: "redfish",
       power,
       override: { enabled: "Disabled", target: null, mode: null, httpBootUri: null },
       bootOrder: [],

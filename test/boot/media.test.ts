@@ -7,17 +7,17 @@ import { describe, expect, it } from "vitest";
 import "../support/seeded.js";
 import { grubBootstrap, grubScript } from "../../src/boot/grub.js";
 import { isoFiles } from "../../src/boot/iso-files.js";
-import type { SessionPlan } from "../../src/domain/session.js";
+import type { SitePlan } from "../../src/domain/session.js";
 import { LabConfig } from "../../src/lab/config.js";
 import { INITRD, KERNEL, MAC, OTHER_BOOT_ID, planOf, sha256, sites, type TestSite, UUID } from "./help.js";
 
 const newSite = sites();
 const NO_SIGNAL = new AbortController().signal;
-const plan = (of: Parameters<typeof planOf>[0] = {}): SessionPlan =>
+const plan = (of: Parameters<typeof planOf>[0] = {}): SitePlan =>
   planOf({ via: "virtual-media", grade: "sealed", ...of });
 
 /** Opened, staged and published: the URL for the BMC. */
-async function published(site: TestSite, of: SessionPlan = plan(), epoch = 1): Promise<string> {
+async function published(site: TestSite, of: SitePlan = plan(), epoch = 1): Promise<string> {
   await site.publish(of, epoch);
   const { mediaUrl } = await site.site.publish(of.target.name, of.session, epoch, false);
   if (mediaUrl === null) throw new Error("no medium");
@@ -215,7 +215,7 @@ describe("the media route", () => {
     site.options.config = { PITSTOP_SITE_TLS_URL: "https://elsewhere:1" };
     await site.restart();
     // The same session in another run, with a later deadline.
-    const renewed = plan({ deadline: new Date(Date.now() + 7_200_000).toISOString() });
+    const renewed = plan({ leftMs: 7_200_000 });
     await site.site.open(renewed, "another-run");
     await site.site.publish("r1-n07", renewed.session, 1, true);
     expect((await wholeOf(site, url)).equals(whole)).toBe(true);

@@ -196,7 +196,7 @@ describe.each(["embedded server", "server of DATABASE_URL"])("the catalogue on t
       expect(await catalogue.once("dead", "f", async () => "again")).toEqual({ answer: "again", replayed: false });
     });
 
-    it("migrates once and refuses a newer schema", async () => {
+    it("migrates once, and refuses a newer schema, and one of before the first release", async () => {
       await migrate(database);
       await database.query("insert into pitstop_schema (version) values (99)");
       await expect(migrate(database)).rejects.toMatchObject({
@@ -204,6 +204,13 @@ describe.each(["embedded server", "server of DATABASE_URL"])("the catalogue on t
         message: expect.stringContaining("written by a newer Pitstop (schema 99"),
       });
       await database.query("delete from pitstop_schema where version = 99");
+      await database.query("update pitstop_schema set version = 1");
+      await expect(migrate(database)).rejects.toMatchObject({
+        code: "refused",
+        message: expect.stringContaining("before the first release (schema 1); end its sessions with that one"),
+      });
+      await database.query("update pitstop_schema set version = 2");
+      await migrate(database);
       await catalogue.ping();
     });
   });

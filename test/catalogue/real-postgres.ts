@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
-import { freePort } from "../support/ports.js";
+import { freePort } from "../support/free-port.js";
 
 const ROOT = "/usr/lib/postgresql";
 

@@ -41,6 +41,7 @@ export const action = (name: string, imageName?: string): Action =>
 
 const state = {
   readAt: "2026-01-01T00:00:00.000Z",
+  control: "redfish",
   power: "On" as const,
   override: { enabled: "Disabled" as const, target: null, mode: null, httpBootUri: null },
   bootOrder: [],
@@ -52,7 +53,7 @@ export const snapshot = (targetName: string, session: string): BootSnapshot => (
   target: targetName,
   session,
   takenAt: "2026-01-01T00:00:00.000Z",
-  identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null },
+  identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null, macs: [] },
   state,
   home: [],
 });
@@ -74,6 +75,7 @@ export const record = (session: string, targetName: string, more: Partial<Sessio
   untouched: false,
   failure: null,
   stranded: null,
+  waitingFor: null,
   released: null,
   phases: [{ name: "working", startedAt: "2026-01-01T00:00:00.000Z", endedAt: null }],
   restore: { before: state, after: null, differences: [], added: [] },

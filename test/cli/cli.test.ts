@@ -8,7 +8,7 @@ import { processIo } from "../../src/cli/main.js";
 import { lineProgress } from "../../src/cli/progress.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import type { Phase } from "../../src/domain/ids.js";
-import { statusOf } from "../api/fake-door.js";
+import { statusOf } from "../api/fake-session-service.js";
 import { type Rig, startRig, TOKEN } from "../api/running.js";
 import { action, image, record, target } from "../catalogue/samples.js";
 import { type Command, commandFor } from "./command.js";
@@ -24,9 +24,9 @@ afterAll(async () => {
   rmSync(pitstop.cwd, { recursive: true, force: true });
 });
 beforeEach(() => {
-  rig.door.asked.length = 0;
-  rig.door.statuses.clear();
-  rig.door.failure = null;
+  rig.sessions.asked.length = 0;
+  rig.sessions.statuses.clear();
+  rig.sessions.failure = null;
 });
 
 const me = userInfo().username;
@@ -139,7 +139,7 @@ describe("run", () => {
       out: expect.stringMatching(/^t1: session session-\d+ started; follow it with "pitstop session show t1"\.\n$/),
       err: "",
     });
-    expect(rig.door.asked).toEqual([
+    expect(rig.sessions.asked).toEqual([
       [
         "start",
         { target: "t1", action: "look", params: { depth: "2", expr: "a=b" }, requestedBy: me, restoreOnly: false },
@@ -160,11 +160,11 @@ describe("run", () => {
     ],
   ])("refuses %j in one sentence and starts nothing", async (argv, sentence) => {
     expect(await pitstop(argv)).toEqual({ exit: 2, out: "", err: `${sentence}\n` });
-    expect(rig.door.asked).toEqual([]);
+    expect(rig.sessions.asked).toEqual([]);
   });
 
   it("says who holds a busy target", async () => {
-    rig.door.statuses.set("t1", statusOf("other", "t1", "look"));
+    rig.sessions.statuses.set("t1", statusOf("other", "t1", "look"));
     expect(await pitstop(["run", "t1", "-a", "look"])).toEqual({
       exit: 2,
       out: "",
@@ -173,7 +173,7 @@ describe("run", () => {
   });
 
   it("starts several, each by itself", async () => {
-    rig.door.statuses.set("t1", statusOf("other", "t1", "look"));
+    rig.sessions.statuses.set("t1", statusOf("other", "t1", "look"));
     const said = await pitstop(["run", "t1", "t2", "-a", "look", "--json"]);
     expect(said).toMatchObject({ exit: 2, err: "Target t1 has session other; wait for it, or abort it.\n" });
     expect(JSON.parse(said.out)).toEqual([{ target: "t2", session: expect.any(String), workflowId: "maintenance/t2" }]);
@@ -181,11 +181,11 @@ describe("run", () => {
 
   /** Plays the session that `run` starts, once the command listens. */
   async function play(name: string, ending: "restored" | "failed" | "stranded" | "released") {
-    const looks = rig.door.looks;
+    const { looks } = rig.sessions;
     await expect.poll(async () => await watchers(rig)).toBeGreaterThan(0);
     // Its first look is over: one that came late would find the end, and pass over what is told before it.
-    await expect.poll(() => rig.door.looks).toBeGreaterThan(looks);
-    const session = rig.door.statuses.get(name)?.session ?? "";
+    await expect.poll(() => rig.sessions.looks).toBeGreaterThan(looks);
+    const session = rig.sessions.statuses.get(name)?.session ?? "";
     const about = { session, target: name };
     const none = { outcome: null, failure: null, stranded: null };
     const t = (s: number) => `2026-01-01T00:00:0${s}.000Z`;
@@ -233,7 +233,7 @@ describe("run", () => {
         ],
       }),
     );
-    rig.door.statuses.delete(name);
+    rig.sessions.statuses.delete(name);
     if (over)
       rig.events.publish({ type: "session.ended", ...about, outcome: "succeeded", ending: phase, untouched: false });
     else
@@ -352,7 +352,7 @@ describe("run", () => {
     const again = commandFor(second.api.url);
     const waiting = again(["run", "t1", "-a", "look", "--wait"]);
     await expect.poll(async () => await watchers(second)).toBe(1);
-    const session = second.door.statuses.get("t1")?.session ?? "";
+    const session = second.sessions.statuses.get("t1")?.session ?? "";
     await second.stop();
     const third = await startRig(port);
     await third.catalogue.putRecord(
@@ -380,11 +380,12 @@ describe("session", () => {
   it("shows a record for a person, and whole for programs", async () => {
     const state = {
       readAt: "",
+      control: "redfish",
       power: "On" as const,
       override: { enabled: "Disabled" as const, target: null, mode: null, httpBootUri: null },
       bootOrder: [],
       media: [],
-      secureBoot: null,
+      secureBoot: { absent: true as const },
     };
     await rig.catalogue.putRecord(
       record("show-1", "st", {
@@ -395,7 +396,7 @@ describe("session", () => {
         failure: { code: "refused", message: "The task \u001b[31mlook failed." },
         restore: { before: state, after: state, differences: [], added: ["HD(1)"] },
         home: { proved: true, strength: "strong", before: [], checks: [], reason: null },
-        powerActions: [{ at: "2026-01-01T00:00:10.000Z", what: "ForceOff", why: "to the image" }],
+        powerActions: [{ at: "2026-01-01T00:00:10.000Z", what: "ForceOff", why: "to the image", result: "done" }],
       }),
     );
     const { out, exit } = await pitstop(["session", "show", "st"]);
@@ -437,20 +438,20 @@ describe("session", () => {
       out: "talk: the work ends; the target is brought home.\n",
       err: "",
     });
-    expect(rig.door.asked.at(-1)).toEqual(["abort", ref, { by: me, reason: "wrong rack" }]);
+    expect(rig.sessions.asked.at(-1)).toEqual(["abort", ref, { by: me, reason: "wrong rack" }]);
     for (const verb of ["approve", "retry"]) {
       expect((await pitstop(["session", verb, "talk-1"])).exit).toBe(0);
-      expect(rig.door.asked.at(-1)).toEqual([verb, ref, { by: me }]);
+      expect(rig.sessions.asked.at(-1)).toEqual([verb, ref, { by: me }]);
     }
     expect(await pitstop(["session", "release", "talk"])).toMatchObject({
       exit: 2,
       err: "Required option '--reason <text>' not specified\nSee pitstop session release --help.\n",
     });
     expect((await pitstop(["session", "release", "talk", "--reason", "seen"])).exit).toBe(0);
-    expect(rig.door.asked.at(-1)).toEqual(["release", ref, { by: me, reason: "seen" }]);
+    expect(rig.sessions.asked.at(-1)).toEqual(["release", ref, { by: me, reason: "seen" }]);
     const task = file("task.yaml", "name: more\nscript: echo hi\n");
     expect((await pitstop(["session", "supply", "talk", "-f", task])).out).toBe("talk: task task-7 supplied.\n");
-    expect(rig.door.asked.at(-1)).toEqual(["supply", ref, { by: me, task: "more", last: false }]);
+    expect(rig.sessions.asked.at(-1)).toEqual(["supply", ref, { by: me, task: "more", last: false }]);
     expect((await pitstop(["session", "supply", "talk", "--last"])).out).toBe("talk: nothing more comes.\n");
     const bad = file("bad-task.yaml", "name: more\nscrpt: echo hi\n");
     expect((await pitstop(["session", "supply", "talk", "-f", bad])).err).toBe(
@@ -469,7 +470,7 @@ describe("campaign", () => {
     expect((await pitstop(["campaign", "start", "-a", "look", "-l", "rack=r1", "--at-once", "5"])).out).toBe(
       'campaign campaign/1 started; follow it with "pitstop campaign show campaign/1".\n',
     );
-    expect(rig.door.asked.at(-1)).toEqual([
+    expect(rig.sessions.asked.at(-1)).toEqual([
       "campaign",
       { select: "rack=r1", action: "look", params: {}, requestedBy: me, atOnce: 5, onBusy: "fail" },
     ]);
@@ -582,7 +583,7 @@ describe("the command line itself", () => {
   });
 
   it("says that a part of the server is away, with exit code 4", async () => {
-    rig.door.failure = new PitstopError("unreachable", "Temporal does not answer; see that it runs.");
+    rig.sessions.failure = new PitstopError("unreachable", "Temporal does not answer; see that it runs.");
     await rig.catalogue.apply(target("t1", 1));
     await rig.catalogue.apply(action("look"));
     expect(await pitstop(["run", "t1", "-a", "look"])).toEqual({
@@ -635,9 +636,9 @@ describe("doctor", () => {
     expect(out).toContain("ok   temporal: answers");
     expect(out).toContain("ok   token: accepted");
     expect(exit).toBe(0);
-    rig.door.checks = [{ name: "temporal", ok: false, detail: "does not answer" }];
+    rig.sessions.checks = [{ name: "temporal", ok: false, detail: "does not answer" }];
     const bad = await pitstop(["doctor", "--json"]);
-    rig.door.checks = [{ name: "temporal", ok: true, detail: "answers" }];
+    rig.sessions.checks = [{ name: "temporal", ok: true, detail: "answers" }];
     expect(bad.exit).toBe(1);
     expect(JSON.parse(bad.out)).toContainEqual({ what: "temporal", state: "bad", detail: "does not answer" });
     expect((await pitstop(["doctor"], { env: { PITSTOP_URL: "http://127.0.0.1:2" } })).exit).toBe(4);

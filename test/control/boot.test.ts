@@ -79,7 +79,7 @@ describe("arming", () => {
     const bmc = await startBmc((b) => {
       b.boot = { BootOrder: [] };
     });
-    expect((await failure((await connect(bmc)).arm({ via: "pxe" }))).message).toContain("no override at all");
+    expect((await failure((await connect(bmc)).arm({ via: "pxe" }))).message).toContain("no boot override at all");
   });
 
   it("falls back to a lasting override only where the target's owner allows it", async () => {
@@ -308,13 +308,18 @@ describe("restoring the boot order", () => {
 describe("virtual media", () => {
   const ISO = "https://site:8482/media/abcdefgh/image.iso";
 
-  it("is ejected first, inserted, and read back", async () => {
+  it("is inserted without an ejection of the empty slot, and read back", async () => {
     const bmc = await startBmc();
     const slot = await (await connect(bmc)).insertMedia(ISO);
-    expect(slot).toEqual({ slot: "/redfish/v1/Systems/1/VirtualMedia/Cd", inserted: true, image: ISO });
+    expect(slot).toEqual({
+      slot: "/redfish/v1/Systems/1/VirtualMedia/Cd",
+      inserted: true,
+      image: ISO,
+      verified: false,
+    });
     expect(
       bmc.seen.filter((one) => one.method === "POST" && one.path.includes("Actions")).map((one) => one.body),
-    ).toEqual([{}, { Image: ISO, Inserted: true, WriteProtected: true }]);
+    ).toEqual([{ Image: ISO, Inserted: true, WriteProtected: true }]);
   });
 
   it("is not inserted twice", async () => {

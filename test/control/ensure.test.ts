@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
-import type { ResetKind, TargetControl } from "../../src/control/control.js";
+import { powerOf } from "../../src/control/boot-state.js";
+import type { Power, ResetKind } from "../../src/control/control.js";
 import { ensureOff, ensureOn } from "../../src/control/ensure.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import type { PowerState } from "../../src/domain/snapshot.js";
@@ -23,7 +24,7 @@ class Fake {
     },
   };
   readonly control = {
-    power: async () => {
+    read: async () => {
       this.readings++;
       this.onPower();
       return this.power;
@@ -32,13 +33,14 @@ class Fake {
       this.asked.push(kind);
       this.onReset(kind);
     },
-  } as unknown as TargetControl;
+  } as unknown as Power;
 }
 
 describe("what is noted", () => {
   const noting = (fake: Fake) => {
     const noted: string[] = [];
-    const note = async ({ what }: { what: string }) => void noted.push(`${what} at ${fake.asked.length}`);
+    const note = async ({ what, result }: { what: string; result: string }) =>
+      void noted.push(`${what} ${result} at ${fake.asked.length}`);
     return { noted, options: { ...fake.options, note } };
   };
 
@@ -49,7 +51,7 @@ describe("what is noted", () => {
     };
     const { noted, options } = noting(fake);
     await ensureOff(fake.control, { mode: "force" }, options);
-    expect(noted).toEqual(["ForceOff (unanswered) at 0", "ForceOff at 1"]);
+    expect(noted).toEqual(["ForceOff unanswered at 0", "ForceOff done at 1"]);
   });
 
   it("stays unanswered where the answer was lost, and is refused where the machine refused", async () => {
@@ -60,13 +62,13 @@ describe("what is noted", () => {
     };
     const first = noting(fake);
     await ensureOff(fake.control, { mode: "force" }, first.options);
-    expect(first.noted).toEqual(["ForceOff (unanswered) at 0"]);
+    expect(first.noted).toEqual(["ForceOff unanswered at 0"]);
     fake.onReset = () => {
       throw new PitstopError("refused", "no");
     };
     const second = noting(fake);
     await expect(ensureOn(fake.control, second.options)).rejects.toMatchObject({ code: "refused" });
-    expect(second.noted).toEqual(["On (unanswered) at 1", "On (refused) at 2"]);
+    expect(second.noted).toEqual(["On unanswered at 1", "On refused at 2"]);
   });
 
   it("is not asked for where it cannot be noted", async () => {
@@ -74,6 +76,18 @@ describe("what is noted", () => {
     const note = async () => Promise.reject(new Error("the disk is full"));
     await expect(ensureOff(fake.control, { mode: "force" }, { ...fake.options, note })).rejects.toThrow("full");
     expect(fake.asked).toEqual([]);
+  });
+
+  it("never keeps a target off, though it cannot be saved", async () => {
+    const fake = new Fake();
+    fake.power = "Off";
+    fake.onReset = () => {
+      fake.power = "On";
+    };
+    const note = async () => Promise.reject(new Error("the disk is full"));
+    const { actions } = await ensureOn(fake.control, { ...fake.options, note });
+    expect(actions).toMatchObject([{ what: "On", result: "done" }]);
+    expect(fake.power).toBe("On");
   });
 });
 
@@ -105,7 +119,7 @@ describe("off", () => {
       if (fake.now > 60_000) fake.power = "Off";
     };
     const { actions, tookMs } = await ensureOff(fake.control, GRACEFUL, fake.options);
-    expect(actions).toEqual([{ at: new Date(0).toISOString(), what: "GracefulShutdown", why: "test" }]);
+    expect(actions).toEqual([{ at: new Date(0).toISOString(), what: "GracefulShutdown", why: "test", result: "done" }]);
     expect(tookMs).toBeGreaterThan(60_000);
     expect(tookMs).toBeLessThan(63_000);
     expect(fake.readings).toBeLessThan(50);
@@ -172,7 +186,7 @@ describe("off", () => {
       throw lost();
     };
     const { actions } = await ensureOff(fake.control, { mode: "force" }, fake.options);
-    expect(actions.map((action) => action.what)).toEqual(["ForceOff (unanswered)"]);
+    expect(actions).toMatchObject([{ what: "ForceOff", result: "unanswered" }]);
     expect(fake.asked).toEqual(["ForceOff"]);
   });
 
@@ -253,8 +267,8 @@ describe("on", () => {
       let left = 2;
       b.faults.push(({ path }) => (path.endsWith(".Reset") && left-- > 0 ? { status: 409 } : undefined));
     });
-    const { actions } = await ensureOn(await connect(bmc), { why: "test" });
-    expect(actions.map((action) => action.what)).toEqual(["On (unanswered)", "On (unanswered)", "On"]);
+    const { actions } = await ensureOn(powerOf(await (await connect(bmc)).can()), { why: "test" });
+    expect(actions.map((action) => action.result)).toEqual(["unanswered", "unanswered", "done"]);
   });
 
   it("is not asked for twice when the socket drops after the reset took effect", async () => {
@@ -266,7 +280,7 @@ describe("on", () => {
         return "drop";
       });
     });
-    await ensureOn(await connect(bmc), { why: "test" });
+    await ensureOn(powerOf(await (await connect(bmc)).can()), { why: "test" });
     expect(bmc.count("POST", /Reset$/)).toBe(1);
   });
 });

@@ -266,7 +266,7 @@ function collectionAnswer(base: string, path: string, query: string, members: Js
   return { status: 200, body: { Members: expanded ? members : members.map((m) => ({ "@odata.id": m["@odata.id"] })) } };
 }
 
-async function certificate(): Promise<{ cert: string; key: string }> {
+export async function certificate(): Promise<{ cert: string; key: string }> {
   const keys = await webcrypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"]);
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
     name: "CN=fake-bmc",

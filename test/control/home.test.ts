@@ -9,7 +9,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { inTime } from "../../src/control/home/answer.js";
-import { askHome, proveHome } from "../../src/control/home.js";
+import { askHome, homeAsker, proveHome } from "../../src/control/home.js";
 import type { HomeAnswer } from "../../src/domain/snapshot.js";
 import { HomeCheck } from "../../src/domain/target.js";
 import { startBmc } from "./help.js";
@@ -221,4 +221,21 @@ describe("the proof", () => {
   function silentOf(one: HomeAnswer): HomeAnswer {
     return { ...one, answered: false, reason: "refused" };
   }
+});
+
+describe("the home checks of a site", () => {
+  it("run at most 32 at once, whatever the number of targets", async () => {
+    let running = 0;
+    let most = 0;
+    const ask = homeAsker({}, async () => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      running--;
+      return { check: "tcp", answered: false, machineId: null, bootId: null, hostKey: null, facts: {}, reason: null };
+    });
+    const check = { tcp: { host: "127.0.0.1", port: 1 } } as HomeCheck;
+    const answers = await Promise.all(Array.from({ length: 500 }, () => ask(check)));
+    expect(answers).toHaveLength(500);
+    expect(most).toBe(32);
+  });
 });

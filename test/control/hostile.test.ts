@@ -1,14 +1,13 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../support/seeded.js";
-import type { TargetControl } from "../../src/control/control.js";
 import { parseJson } from "../../src/control/json.js";
 import { faultOf, faultOfThrown, messagesOf, retryAfterMs } from "../../src/control/redfish/faults.js";
-import { swappedUuid, usableUuid } from "../../src/control/redfish/identity.js";
 import * as resources from "../../src/control/redfish/resources.js";
 import { ERROR_CODES, PitstopError } from "../../src/domain/errors.js";
+import { swappedUuid, usableUuid } from "../../src/domain/machine-identity.js";
 import { FakeBmc, UUID } from "./fake-bmc.js";
-import { controlOf, targetOf } from "./help.js";
+import { controlOf, type Hands, targetOf } from "./help.js";
 
 const schemas = Object.entries(resources).filter(([, value]) => typeof value === "object");
 /** JSON in which the names that are read occur, so that the values behind them are strange. */
@@ -114,7 +113,7 @@ describe("a BMC of which any one resource is arbitrary", () => {
   afterAll(() => bmc.stop());
 
   const paths = ["", "/SecureBoot", "/BootOptions", "/VirtualMedia", "/SD", "/BootOptions/1", "/VirtualMedia/Cd"];
-  const steps: ((control: TargetControl) => Promise<unknown>)[] = [
+  const steps: ((control: Hands) => Promise<unknown>)[] = [
     (control) => control.readState(),
     (control) => control.arm({ via: "pxe" }),
     (control) => control.insertMedia("https://site/x.iso"),

@@ -3,7 +3,7 @@ import { applies } from "../../src/control/quirks/quirk.js";
 import { dialectOf, QUIRKS } from "../../src/control/quirks/quirks.js";
 import type { BootOverride } from "../../src/domain/snapshot.js";
 import type { FakeBmc, Json } from "./fake-bmc.js";
-import { connect, failure, startBmc } from "./help.js";
+import { connect, failure, known, startBmc } from "./help.js";
 
 const DISABLED: BootOverride = { enabled: "Disabled", target: "None", mode: "UEFI", httpBootUri: null };
 const ISO = "https://site:8482/media/abcdefgh/image.iso";
@@ -25,18 +25,58 @@ describe("the list", () => {
 
   it("has no two quirks of one machine that speak of the same field", () => {
     for (const manufacturer of ["Supermicro", "Dell Inc.", "HPE", "Lenovo"]) {
-      const facts = { manufacturer, model: "any", vendor: null };
+      const facts = { manufacturer, model: "any", vendor: null, firmware: null };
       const fields = QUIRKS.filter((quirk) => applies(quirk, facts)).flatMap((quirk) => Object.keys(quirk.dialect));
       expect(fields).toEqual([...new Set(fields)]);
     }
   });
 
   it("leaves an unknown machine to the standard", () => {
-    expect(dialectOf({ manufacturer: "Contoso", model: null, vendor: null }).quirks).toEqual([]);
+    expect(dialectOf({ manufacturer: "Contoso", model: null, vendor: null, firmware: null }).quirks).toEqual([]);
   });
 
   it("knows a machine by its service root where the system does not name its maker", () => {
-    expect(dialectOf({ manufacturer: null, model: null, vendor: "Dell" }).quirks).toContain("dell-changed-only");
+    expect(dialectOf({ manufacturer: null, model: null, vendor: "Dell", firmware: null }).quirks).toContain(
+      "dell-changed-only",
+    );
+  });
+});
+
+describe("the firmware's version", () => {
+  const ilo = (firmware: string | null) =>
+    dialectOf({ manufacturer: "HPE", model: "DL360", vendor: null, firmware }).quirks;
+
+  it("keeps a quirk from firmware on which nobody saw it", () => {
+    expect(ilo("iLO 5 v2.72")).toContain("hpe-mode-read-only");
+    expect(ilo("iLO 6 v1.55")).toEqual(["hpe-no-none", "hpe-post"]);
+    expect(ilo("iLO 7 v1.10")).toEqual([]);
+    const dell = (firmware: string) =>
+      dialectOf({ manufacturer: "Dell Inc.", model: null, vendor: null, firmware }).quirks;
+    expect(dell("2.85.85.85")).toEqual(["dell-changed-only", "dell-applies-and-refuses"]);
+    expect(dell("7.10.30.00")).toEqual(["dell-changed-only"]);
+    expect(dell("1.20.50.00")).toEqual(["dell-conflict-after-off"]);
+  });
+
+  it("is taken from the maker's word where the BMC does not tell it", () => {
+    expect(ilo(null)).toContain("hpe-mode-read-only");
+  });
+
+  it("is read from the manager, once, and only where a quirk of that maker asks for it", async () => {
+    const manager = (version: string) => (b: FakeBmc) => {
+      b.system.Links = { ManagedBy: [{ "@odata.id": "/redfish/v1/Managers/1" }] };
+      b.faults.push(({ path }) =>
+        path === "/redfish/v1/Managers/1" ? { status: 200, body: { FirmwareVersion: version } } : undefined,
+      );
+    };
+    const bmc = await made("HPE", manager("iLO 7 v1.10"));
+    const control = await connect(bmc);
+    await control.arm({ via: "pxe" });
+    await control.restoreOverride(DISABLED);
+    expect(lastBoot(bmc)).toMatchObject({ BootSourceOverrideTarget: "None", BootSourceOverrideMode: "UEFI" });
+    expect(bmc.count("GET", /Managers/)).toBe(1);
+    const other = await made("Contoso", manager("1.0"));
+    await (await connect(other)).arm({ via: "pxe" });
+    expect(other.count("GET", /Managers/)).toBe(0);
   });
 });
 
@@ -152,7 +192,7 @@ describe("Lenovo", () => {
       );
     });
     const { bootOrder } = await (await connect(bmc)).readState();
-    expect(bootOrder.map((entry) => entry.name)).toEqual(["PXE", "Disk", "Shell"]);
+    expect(known(bootOrder).map((entry) => entry.name)).toEqual(["PXE", "Disk", "Shell"]);
   });
 
   it("is never told Continuous, even where that is allowed", async () => {

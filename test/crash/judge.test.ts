@@ -1,12 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ServerUnreachable } from "../../src/api/client.js";
 import { PitstopError } from "../../src/domain/errors.js";
+import type { PowerAction } from "../../src/domain/session.js";
 import { Fleet } from "./fleet.js";
 import { Judge } from "./judge.js";
 import { powerComplaints, powerLog } from "./power-log.js";
 
 const line = (second: number, what: string) => `2026-01-01T00:00:0${second}.500Z t1 ${what}`;
-const action = (second: number, what: string) => ({ at: `2026-01-01T00:00:0${second}.000Z`, what, why: "test" });
+const action = (second: number, what: string, result: PowerAction["result"] = "done"): PowerAction => ({
+  at: `2026-01-01T00:00:0${second}.000Z`,
+  what,
+  why: "test",
+  result,
+});
 const ask = (second: number) => line(second, "POST /redfish/v1/Systems/1/Actions/ComputerSystem.Reset 204");
 const whole = [
   ...[
@@ -41,8 +47,8 @@ describe("the judge of power", () => {
   it("takes an action for explained where the machine was so already, or its answer was lost", () => {
     const twice = [...told, action(7, "On")];
     expect(powerComplaints("On", powerLog([...whole, ask(7)]), twice)).toEqual([]);
-    expect(powerComplaints("On", powerLog(whole), [...told, action(7, "ForceOff (unanswered)")])).toEqual([]);
-    expect(powerComplaints("On", powerLog(whole), [...told, action(7, "ForceOff (refused)")])).toEqual([]);
+    expect(powerComplaints("On", powerLog(whole), [...told, action(7, "ForceOff", "unanswered")])).toEqual([]);
+    expect(powerComplaints("On", powerLog(whole), [...told, action(7, "ForceOff", "refused")])).toEqual([]);
   });
 
   it("takes an action for explained that the BMC took and forgot, and knows whose it was", () => {

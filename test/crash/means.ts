@@ -4,7 +4,16 @@ import ts from "typescript";
 const HARMLESS = new Set([
   ...["node:crypto", "node:os", "node:path", "node:stream", "node:timers/promises", "node:url", "node:util"],
   ...["@temporalio/activity", "@temporalio/common", "@temporalio/envconfig", "@temporalio/workflow"],
-  ...["@fastify/swagger", "fastify-type-provider-zod", "@peculiar/x509", "pino", "prom-client", "yaml", "zod"],
+  ...[
+    "@fastify/swagger",
+    "fastify-type-provider-zod",
+    "@peculiar/x509",
+    "p-limit",
+    "pino",
+    "prom-client",
+    "yaml",
+    "zod",
+  ],
 ]);
 /** What there is without an import, and reaches files, sockets or processes, or code that nobody sees. */
 const GLOBALS = new Set(["fetch", "WebSocket", "EventSource", "globalThis", "global", "require", "eval", "Function"]);

@@ -12,9 +12,13 @@ const DECLARED: Record<Room, [file: string, name: string][]> = {
     ["activities/contract.ts", "SiteActivities"],
   ],
   control: [["src/control/control.ts", "TargetControl"]],
-  journal: [["src/boot/journal.ts", "Journal"]],
-  link: [["src/boot/site.ts", "SessionLink"]],
-  fates: [["src/domain/fates.ts", "SessionFates"]],
+  journal: [["src/site/journal.ts", "Journal"]],
+  link: [["src/site/session-link.ts", "SessionLink"]],
+  states: [["src/domain/session-states.ts", "SessionStates"]],
+  power: [["src/control/control.ts", "Power"]],
+  nextBoot: [["src/control/control.ts", "NextBoot"]],
+  bootOrder: [["src/control/control.ts", "BootOrder"]],
+  media: [["src/control/control.ts", "Media"]],
   catalogue: [["src/catalogue/catalogue.ts", "Catalogue"]],
   objects: [["src/stores/store.ts", "ObjectStore"]],
   agent: [["src/agent/gateway.ts", "AgentGateway"]],
@@ -24,7 +28,7 @@ const DECLARED: Record<Room, [file: string, name: string][]> = {
 export const NOT_A_SESSIONS: Record<string, string> = {
   "catalogue.apply": "an operator's document",
   "catalogue.delete": "an operator's document",
-  "fates.bringHome": "the reconciler's, after a session was lost: test/e2e/lost-sessions.deep.test.ts",
+  "states.bringHome": "the reconciler's, after a session was lost: test/e2e/lost-sessions.deep.test.ts",
   "agent.resume": "the start of a process, which each death of a server brings about",
   "agent.close": "the end of a process",
   "agent.offer": "handed to the site's activities unwrapped: activity.offerTask stands around it",
@@ -62,9 +66,12 @@ function methodsOf(file: string, name: string): string[] {
 
 const REDFISH = "src/control/redfish";
 
+/** Where a control's methods are: its own, and those of its capabilities. */
+export const CONTROL_ROOMS = ["control", "power", "nextBoot", "bootOrder", "media"] as const satisfies Room[];
+
 /** What is written to BMCs, found in the code, so that none is forgotten. */
 export interface BmcWrites {
-  /** Methods of a control that change something: `control.arm`. */
+  /** Methods of a control, and of its capabilities, that change something: `nextBoot.arm`. */
   methods: string[];
   /** Actions of Redfish: `ComputerSystem.Reset`. */
   actions: string[];
@@ -87,7 +94,7 @@ export function bmcWritesInCode(): BmcWrites {
     walk(sourceOf(`${REDFISH}/${file}`), "");
   }
   return {
-    methods: effectsInCode().filter((point) => point.startsWith("control.")),
+    methods: effectsInCode().filter((point) => CONTROL_ROOMS.some((room) => point.startsWith(`${room}.`))),
     actions: [...actions],
     resets: wordsOf("src/control/control.ts", "ResetKind"),
     places: [...places],

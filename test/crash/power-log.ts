@@ -39,9 +39,6 @@ const EFFECTS: Record<string, { event: string; power: "On" | "Off" | null }> = {
   GracefulShutdown: { event: "button", power: null },
 };
 
-/** Nobody knows whether it was done: its answer was lost, or was a refusal by a BMC that may have done it all the same. */
-const UNCERTAIN = / \((unanswered|refused)\)$/;
-
 /**
  * The records' power actions against the BMC's own log, both ways. Each event that a Reset caused needs an action of its own
  * from before it; each action that the BMC took needs its event, unless the machine was so already; and no more actions were
@@ -50,7 +47,8 @@ const UNCERTAIN = / \((unanswered|refused)\)$/;
 export function powerComplaints(before: "On" | "Off", log: PowerLog, actions: PowerAction[]): string[] {
   const complaints: string[] = [];
   const left = actions
-    .map(({ at, what }) => ({ at, what: what.replace(UNCERTAIN, ""), answered: !UNCERTAIN.test(what) }))
+    // Nobody knows whether a lost one was done, nor a refused one: some BMCs do it all the same.
+    .map(({ at, what, result }) => ({ at, what, answered: result === "done" }))
     .sort((a, b) => (a.at < b.at ? -1 : 1));
   const answered = left.filter((action) => action.answered).length;
   if (answered > log.accepted) {

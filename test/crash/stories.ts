@@ -5,6 +5,7 @@ import type { CampaignView } from "../../src/api/messages.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { ProcessFaultsInput } from "../../src/lab/process/faults.js";
 import type { Case, Fleet, Heard, OnEffect } from "./fleet.js";
+import { CONTROL_ROOMS } from "./points.js";
 
 /** A session that goes well, and what people and machines do in it. */
 export interface Story {
@@ -69,6 +70,16 @@ export const STORIES: Record<string, Story> = {
       await fleet.operations.apply({ ...document, boot: { firmware: "bios", via: ["virtual-media"] } });
     },
   },
+  /** Its BMC drops every request until the session waits for it. */
+  "BMC away": {
+    action: look,
+    outcome: "succeeded",
+    async happens(fleet, target, effect) {
+      const { faults } = fleet.lab.target(target).bmc;
+      if (is(effect, "before activity.restoreBoot 1")) faults.inject({ fault: "drop" });
+      if (is(effect, "before activity.awaitControl 1")) faults.clear();
+    },
+  },
   "boot settings apart": {
     action: look,
     outcome: "succeeded",
@@ -116,7 +127,7 @@ export interface Write {
   story: string;
   point: string;
   nth: number;
-  /** The control's method that wrote, the request, and what was asked for: `control.reset: POST ComputerSystem.Reset On`. */
+  /** The control's method that wrote, the request, and what was asked for: `power.reset: POST ComputerSystem.Reset On`. */
   kind: string;
 }
 
@@ -130,7 +141,8 @@ export class Listener {
 
   readonly on: OnEffect = ({ point, when, nth, what }) => {
     // Calls of a target's control come one after the other.
-    if (point.startsWith("control.")) this.method = when === "before" ? point : "a reading";
+    if (CONTROL_ROOMS.some((room) => point.startsWith(`${room}.`)))
+      this.method = when === "before" ? point : "a reading";
     if (when !== "after") return;
     this.passed.set(point, nth);
     if (!point.startsWith("bmc.")) return;

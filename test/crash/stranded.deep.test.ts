@@ -20,7 +20,7 @@ const UNDOS = [
   { activity: "ensureOn", nth: 2 },
   { activity: "verifyHome", nth: 1 },
 ];
-/** What is refused is tried three times as a whole; what a BMC's password has to do with is a person's at once. */
+/** A refusal is tried three times as a whole; a refused password once more, after a minute. */
 const FAILURES = [
   { when: "before", type: "refused" },
   { when: "before", type: "unauthorized" },
@@ -78,7 +78,7 @@ it(
     );
     expect(await runCases(fleet, machines, cases, new Slots(AT_ONCE))).toEqual({});
   },
-  6 * MINUTES,
+  12 * MINUTES,
 );
 
 it(

@@ -116,8 +116,8 @@ it("a write to a BMC of each kind that the code has is among them", () => {
     expect.arrayContaining([
       "a reading: POST Sessions",
       "control.close: DELETE Sessions",
-      "control.arm: PATCH Systems",
-      "control.restoreBootOrder: PATCH Systems BootOrder",
+      "nextBoot.arm: PATCH Systems",
+      "bootOrder.restore: PATCH Systems BootOrder",
     ]),
   );
 });

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFailed, test }
 import { stringify } from "yaml";
 import type { SessionRecord } from "../../src/domain/record.js";
 import type { Target } from "../../src/domain/target.js";
+import { freePort } from "../support/free-port.js";
 import { type Home, Operator } from "../support/operator.js";
-import { freePort } from "../support/ports.js";
 import { perTier } from "../support/tier.js";
 
 let op: Operator;

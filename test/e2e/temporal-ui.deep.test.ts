@@ -7,7 +7,7 @@ import { PitstopClient } from "../../src/api/client.js";
 import { loadConfig } from "../../src/config.js";
 import type { Lab } from "../../src/lab/lab.js";
 import type { RunningServer } from "../../workers/serve.js";
-import { freePort } from "../support/ports.js";
+import { freePort } from "../support/free-port.js";
 
 const CHROMIUM = "/usr/bin/chromium";
 /** A page of the UI on a busy host, its background requests included. */

@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { TargetControl } from "../../src/control/control.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import { FakeBmc, type Json, UUID } from "../control/fake-bmc.js";
-import { connect } from "../control/help.js";
+import { connect, type Hands } from "../control/help.js";
 import { bounded } from "./attack.js";
 import { inBounds } from "./bounds.js";
 import { mutate, place } from "./mutate.js";
@@ -52,7 +51,7 @@ const mutation = fc.record({
   ...place,
 });
 
-const STEPS: Record<string, (control: TargetControl) => Promise<unknown>> = {
+const STEPS: Record<string, (control: Hands) => Promise<unknown>> = {
   read: (control) => control.readState(),
   power: (control) => control.power(),
   arm: (control) => control.arm({ via: "pxe" }),

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { Agent, request } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
-import { withFresh } from "../../src/boot/nonces.js";
-import type { MintedNonce } from "../../src/boot/site.js";
+import type { MintedNonce } from "../../src/site/entry.js";
+import { withFresh } from "../../src/site/nonces.js";
 import { BOOT_ID, MAC, OTHER_BOOT_ID, planOf, sites, type TestSite, UUID } from "../boot/help.js";
 import { bounded } from "./attack.js";
 

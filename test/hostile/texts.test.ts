@@ -1,16 +1,18 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { Journal } from "../../src/boot/journal.js";
-import { fits, readClaim } from "../../src/boot/whose.js";
+import { readClaim } from "../../src/boot/machine-claim.js";
 import { parseDocuments, parseYaml } from "../../src/catalogue/documents.js";
 import { loadConfig } from "../../src/config.js";
 import { keysIn } from "../../src/control/home/ssh.js";
 import { Action, paramsOf } from "../../src/domain/action.js";
 import { PitstopError } from "../../src/domain/errors.js";
+import { fits } from "../../src/domain/machine-identity.js";
 import { LabConfig } from "../../src/lab/config.js";
+import { freshEntry } from "../../src/site/entry.js";
+import { Journal } from "../../src/site/journal.js";
 import { MAC, planOf, snapshotOf, UUID } from "../boot/help.js";
 import { commandFor } from "../cli/command.js";
 import { bounded } from "./attack.js";
@@ -154,20 +156,9 @@ describe("settings", () => {
 });
 
 describe("a journal's file", () => {
-  const entry = {
-    target: "r1-n07",
-    session: planOf().session,
-    runId: "run",
-    plan: planOf(),
-    snapshot: snapshotOf(planOf().session),
-    absoluteDeadline: planOf().absoluteDeadline,
-    boot: null,
-    results: {},
-    ledger: { outbox: [], offered: {}, leaseUntil: null, withdrawnAt: null, lastEpoch: 0 },
-  };
-  const whole = JSON.stringify(entry);
+  const whole = JSON.stringify({ ...freshEntry(planOf(), "run"), snapshot: snapshotOf(planOf().session) });
 
-  it("is loaded, and can be saved again, or is moved aside and kept, whatever became of it", {
+  it("is loaded, and can be saved again, or is kept, whatever became of it: aside, or in its place as another version's", {
     timeout: 60_000,
   }, async () => {
     const at = fc.nat(whole.length);
@@ -182,14 +173,19 @@ describe("a journal's file", () => {
     await bounded(
       fc.asyncProperty(content, async (text) => {
         const journalFolder = join(folder, `journal-${run++}`);
-        const first = await Journal.open(journalFolder);
+        mkdirSync(journalFolder);
         writeFileSync(join(journalFolder, "r1-n07.json"), text);
-        const journal = await Journal.open(journalFolder);
-        expect(first.all()).toEqual([]);
-        expect(journal.all().length + journal.corrupt.length).toBe(1);
-        for (const loaded of journal.all()) {
+        const log = { error: () => undefined };
+        const journal = await Journal.open(journalFolder, log).catch((error: PitstopError) => error);
+        const [left = ""] = readdirSync(journalFolder);
+        const loaded = journal instanceof Journal ? journal.get("r1-n07") : null;
+        if (journal instanceof Journal && loaded) {
           expect(Number.isNaN(Date.parse(loaded.absoluteDeadline))).toBe(false);
           await journal.save(loaded);
+        } else {
+          expect(readFileSync(join(journalFolder, left))).toEqual(Buffer.from(text));
+          const isInPlace = journal instanceof Journal ? journal.newer.has("r1-n07") : journal.code === "refused";
+          expect(left).toMatch(isInPlace ? /^r1-n07\.json$/ : /^r1-n07\.json\.corrupt-\d+$/);
         }
         rmSync(journalFolder, { recursive: true });
       }),

@@ -5,10 +5,10 @@ import { describe, expect, it } from "vitest";
 import { grubBootstrap, grubScript } from "../../src/boot/grub.js";
 import { commandLine, homeScript, sessionScript, whoAreYouScript, word } from "../../src/boot/ipxe.js";
 import { sessionArchive } from "../../src/boot/session-archive.js";
-import type { SiteEntry } from "../../src/boot/site.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import { HomeWay } from "../../src/domain/target.js";
-import { planOf } from "../boot/help.js";
+import type { SiteEntry } from "../../src/site/entry.js";
+import { endOf, planOf } from "../boot/help.js";
 import { bounded } from "./attack.js";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -125,7 +125,12 @@ describe("the writer of an image's settings", () => {
     await bounded(
       fc.property(any, any, any, any, (session, tlsUrl, nonce, pin) => {
         const plan = { ...planOf(), session };
-        const entry = { target: "r1-n07", session, plan, absoluteDeadline: plan.absoluteDeadline } as SiteEntry;
+        const entry = {
+          target: "r1-n07",
+          session,
+          plan,
+          absoluteDeadline: new Date(endOf(plan)).toISOString(),
+        } as SiteEntry;
         const minted = { nonce, mintedAt: "2026-01-01T00:00:00.000Z" };
         const text = written(() =>
           sessionArchive(entry, { wasOff: false }, minted, { tlsUrl, ca: "", pin }).toString(),

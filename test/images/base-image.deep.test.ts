@@ -18,9 +18,9 @@ import {
   mdMemberDisk,
   xfsDisk,
 } from "../support/disks.js";
+import { freePort } from "../support/free-port.js";
 import { TestGateway } from "../support/gateway.js";
 import { hangKernel } from "../support/guest-kernel.js";
-import { freePort } from "../support/ports.js";
 import { builtinAction } from "./actions.js";
 
 /** Software emulation on a busy machine: a boot that takes 6 s alone has been seen to take 40. */

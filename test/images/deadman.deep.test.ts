@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { type BaseImage, buildBaseImage, ImageMachine } from "../support/base-image.js";
+import { freePort } from "../support/free-port.js";
 import { TestGateway } from "../support/gateway.js";
 import { plantInvalid } from "../support/guest-kernel.js";
-import { freePort } from "../support/ports.js";
 
 /** Software emulation on a busy machine: a boot that takes 6 s alone has been seen to take 40. */
 const CONTACT_MS = 300_000;

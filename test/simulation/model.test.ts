@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { PHASES } from "../../src/domain/ids.js";
 import { isDeep, perTier, seed } from "../support/tier.js";
 import { FAULTS } from "./model/faults.js";
 import { FOUND, KNOWN } from "./model/found.js";
@@ -23,7 +24,10 @@ describe("the product in virtual time", () => {
     expect(told(broken)).toBe("");
     // In too few seeds some faults are met by none.
     if (isDeep) expect(never(), "faults that no seed met").toEqual([]);
-    expect([...new Set(reports.flatMap((one) => one.phases))]).toHaveLength(12);
+    // A person is called, and gives a target up, in one seed of two hundred.
+    const rare = isDeep ? [] : ["released"];
+    const phases = new Set(reports.flatMap((one) => one.phases));
+    expect(PHASES.filter((phase) => !phases.has(phase) && !rare.includes(phase))).toEqual([]);
   });
 
   it("plays the same story for the same seed", { timeout: 300_000 }, async () => {

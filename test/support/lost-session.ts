@@ -30,7 +30,7 @@ export class HeldReconciler {
       hook,
       `import { existsSync } from "node:fs";
 globalThis[Symbol.for("pitstop.effects")] = async ({ point, when, target }) => {
-  if (point !== "fates.bringHome" || when !== "before") return;
+  if (point !== "states.bringHome" || when !== "before") return;
   if (!existsSync(${JSON.stringify(this.#released)})) console.log("held " + target);
   while (!existsSync(${JSON.stringify(this.#released)})) await new Promise((done) => setTimeout(done, 200));
 };

@@ -15,7 +15,7 @@ import type { LabConfigInput } from "../../src/lab/config.js";
 import type { Lab, LabTarget } from "../../src/lab/lab.js";
 import type { RunningServer } from "../../workers/serve.js";
 import { testDatabase } from "./database.js";
-import { freePort } from "./ports.js";
+import { freePort } from "./free-port.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */
 const BOOT_MS = 120_000;

@@ -10,7 +10,7 @@ import { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
 import { cacheFolder } from "./cache.js";
 import { killDatabase } from "./database.js";
-import { freePort } from "./ports.js";
+import { freePort } from "./free-port.js";
 
 const root = resolve(import.meta.dirname, "../..");
 const PROGRAM = join(root, "bin/pitstop.js");

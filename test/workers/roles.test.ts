@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { takeLock } from "../../src/catalogue/lock.js";
 import { loadConfig } from "../../src/config.js";
+import { takeLock } from "../../src/process-lock.js";
 import { refuseUnfitRoles } from "../../workers/roles.js";
 import { commandFor } from "../cli/command.js";
 

@@ -9,6 +9,7 @@ const nothing: Effects = { powerActions: [], bmcRequests: { total: 0, powerPolls
 
 export const bootState = (power: "On" | "Off"): BootState => ({
   readAt: new Date().toISOString(),
+  control: "redfish",
   power,
   override: { enabled: "Disabled", target: null, mode: null, httpBootUri: null },
   bootOrder: [],
@@ -73,9 +74,16 @@ export class FakeWorld {
       },
       via: "pxe",
       grade: "lan",
-      limits: { gracefulMs: 1000, bootMs: 2000, bootAttempts: 2, workMs: 20_000, leaseMs: 5000, homeMs: 2000 },
+      limits: {
+        gracefulMs: 1000,
+        bootMs: 2000,
+        bootAttempts: 2,
+        workMs: 20_000,
+        leaseMs: 5000,
+        homeMs: 2000,
+        totalMs: 3_600_000,
+      },
       adopted: null,
-      absoluteDeadline: new Date(Date.now() + 3_600_000).toISOString(),
       ...this.planOverrides,
     };
   }
@@ -116,14 +124,14 @@ export class FakeWorld {
             target: plan.target.name,
             session: plan.session,
             takenAt: new Date().toISOString(),
-            identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null },
+            identity: { serviceUuid: null, systemUuid: null, system: "1", manufacturer: null, model: null, macs: [] },
             state: bootState(this.power),
             home: [],
           },
           notes: [],
         }),
       stageImage: async () => done("stage", { fetchedBytes: 1 }),
-      armTarget: async ({ epoch }) => done(`arm ${epoch}`, {}),
+      armTarget: async ({ epoch }) => done(`arm ${epoch}`, { wrote: true, grade: "lan" as const, notes: [] }),
       ensureOff: async ({ running }) => {
         this.power = "Off";
         this.running = "nothing";
@@ -139,9 +147,10 @@ export class FakeWorld {
         if (epoch !== null) void this.onBoot(plan, epoch);
         return {
           ...done(`on ${epoch ?? "home"}`, {}),
-          powerActions: [{ at: new Date().toISOString(), what: "On", why: "test" }],
+          powerActions: [{ at: new Date().toISOString(), what: "On", why: "test", result: "done" as const }],
         };
       },
+      awaitControl: async () => done("await", { attempts: 1 }),
       diagnoseBoot: async () =>
         done("diagnose", {
           diagnosis: {

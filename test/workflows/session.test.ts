@@ -112,7 +112,15 @@ const untilCancelled = () => {
 /** For hangs; `expect.poll` is not for tests that run side by side. */
 const WITHIN = { timeout: 20_000 };
 
-const shortWork = { gracefulMs: 1000, bootMs: 2000, bootAttempts: 1, workMs: 500, leaseMs: 5000, homeMs: 2000 };
+const shortWork = {
+  gracefulMs: 1000,
+  bootMs: 2000,
+  bootAttempts: 1,
+  workMs: 500,
+  leaseMs: 5000,
+  homeMs: 2000,
+  totalMs: 3_600_000,
+};
 
 describe.concurrent("a session's story", () => {
   it("goes away, works, comes home and says so", async () => {
@@ -269,7 +277,15 @@ describe.concurrent("a session's story", () => {
 
   it("a boot that ends in the target's own system is seen at once and armed again", async () => {
     world.planOverrides = {
-      limits: { gracefulMs: 1000, bootMs: 600_000, bootAttempts: 2, workMs: 20_000, leaseMs: 5000, homeMs: 2000 },
+      limits: {
+        gracefulMs: 1000,
+        bootMs: 600_000,
+        bootAttempts: 2,
+        workMs: 20_000,
+        leaseMs: 5000,
+        homeMs: 2000,
+        totalMs: 3_600_000,
+      },
     };
     world.onBoot = async (plan, epoch) => {
       if (epoch === 2) return await say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
@@ -383,7 +399,13 @@ describe.concurrent("a session's story", () => {
     world.override.armTarget = async () => {
       await untilCancelled().catch(() => undefined);
       await armed;
-      return { powerActions: [], bmcRequests: { total: 1, powerPolls: 0 } };
+      return {
+        powerActions: [],
+        bmcRequests: { total: 1, powerPolls: 0 },
+        wrote: true,
+        grade: "lan" as const,
+        notes: [],
+      };
     };
     const handle = await start();
     await reach("arming");
@@ -502,10 +524,195 @@ describe.concurrent("a session's story", () => {
     expect(asked).toEqual([true, null]);
   });
 
+  it("a BMC that is away on the way home is waited for, said so, and nobody is called", async () => {
+    helloAtBoot();
+    let away = 1;
+    const restore = world.site().restoreBoot;
+    world.override.restoreBoot = async (input) => {
+      if (away > 0) throw ApplicationFailure.nonRetryable("The BMC does not answer.", "unreachable");
+      return await restore(input);
+    };
+    let asks = 0;
+    world.override.awaitControl = async () => {
+      asks++;
+      if (asks < 3) throw ApplicationFailure.create({ message: "The BMC does not answer.", type: "unreachable" });
+      away = 0;
+      return { powerActions: [], bmcRequests: { total: 1, powerPolls: 0 }, attempts: Context.current().info.attempt };
+    };
+    const handle = await start();
+    expect(await handle.result()).toMatchObject({ outcome: "succeeded", ending: "restored", stranded: null });
+    expect(asks).toBe(3);
+    const waiting = world.records.find((record) => record.waitingFor !== null);
+    expect(waiting).toMatchObject({
+      phase: "restoring",
+      ending: null,
+      waitingFor: { what: `the BMC of t${number()}` },
+    });
+    expect(world.records.some((record) => record.ending === "stranded")).toBe(false);
+    expect(world.records.at(-1)?.waitingFor).toBeNull();
+  });
+
+  it.each(["retried", "released"])("what waits for a BMC that is away may be %s by a person", async (how) => {
+    helloAtBoot();
+    let away = true;
+    const restore = world.site().restoreBoot;
+    world.override.restoreBoot = async (input) => {
+      if (away) throw ApplicationFailure.nonRetryable("The BMC does not answer.", "unreachable");
+      return await restore(input);
+    };
+    const seen: number[] = [];
+    world.override.awaitControl = async () => {
+      throw ApplicationFailure.create({ message: "The BMC does not answer.", type: "unreachable" });
+    };
+    const verify = world.site().verifyHome;
+    world.override.verifyHome = async (input) => {
+      seen.push(input.plan.now.retries);
+      return await verify(input);
+    };
+    const handle = await start();
+    await expect(handle.executeUpdate("retryRestore", { args: [{ by: "ada" }] })).rejects.toThrow();
+    await vi.waitFor(() => expect(world.records.some((record) => record.waitingFor)).toBe(true), WITHIN);
+    if (how === "released") {
+      await handle.executeUpdate("releaseTarget", { args: [{ by: "ada", reason: "scrapped" }] });
+      expect(await handle.result()).toMatchObject({ ending: "released" });
+      expect(world.records.at(-1)).toMatchObject({ waitingFor: null, released: { by: "ada" } });
+    } else {
+      away = false;
+      await handle.executeUpdate("retryRestore", { args: [{ by: "ada" }] });
+      expect(await handle.result()).toMatchObject({ ending: "restored" });
+      expect(seen).toEqual([1]);
+    }
+  });
+
+  it.each([
+    { wrote: false, untouched: true, unsure: false },
+    { wrote: true, untouched: false, unsure: true },
+  ])("an arming that was refused, and wrote: $wrote, leaves its target untouched: $untouched", async (of) => {
+    world.override.armTarget = async () => {
+      throw ApplicationFailure.create({
+        ...{ message: "The BMC has no such boot source.", type: "refused", nonRetryable: true },
+        details: [{ powerActions: [], wrote: of.wrote }],
+      });
+    };
+    const restore = world.site().restoreBoot;
+    const unsure: (boolean | undefined)[] = [];
+    world.override.restoreBoot = async (input) => {
+      unsure.push(input.armUnsure);
+      return await restore(input);
+    };
+    expect(await (await start()).result()).toMatchObject({ ending: "restored", untouched: of.untouched });
+    expect(unsure).toEqual([of.unsure]);
+    expect(world.calls).toEqual(["capture", "stage", "locate", "restore", "verify", "close"]);
+    expect(world.proofs).toMatchObject([{ rebooted: false, watchLateOffMs: 0 }]);
+  });
+
+  it("a BMC that is away while the target leaves is waited for too, and the work is done", async () => {
+    helloAtBoot();
+    let away = true;
+    const arm = world.site().armTarget;
+    world.override.armTarget = async (input) => {
+      if (away) throw ApplicationFailure.nonRetryable("The BMC does not answer.", "unreachable");
+      return await arm(input);
+    };
+    world.override.awaitControl = async () => {
+      const { attempt } = Context.current().info;
+      if (attempt === 1) throw ApplicationFailure.create({ message: "no answer", type: "unreachable" });
+      away = false;
+      return { powerActions: [], bmcRequests: { total: 1, powerPolls: 0 }, attempts: attempt };
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored", failure: null });
+  });
+
+  it("a step that fails though its BMC answers calls a person after three attempts", async () => {
+    helloAtBoot();
+    world.override.restoreBoot = async () => {
+      throw ApplicationFailure.nonRetryable("It is told Off, and is on.", "unreachable");
+    };
+    const handle = await start();
+    await reach("stranded");
+    await handle.executeUpdate("releaseTarget", { args: [{ by: "ada", reason: "end of the test" }] });
+    await handle.result();
+    expect(world.calls.filter((call) => call === "await")).toHaveLength(3);
+  });
+
+  it("a login that is refused once on the way home is tried once more after a minute", {
+    timeout: 180_000,
+  }, async () => {
+    helloAtBoot();
+    let refusals = 1;
+    const restore = world.site().restoreBoot;
+    world.override.restoreBoot = async (input) => {
+      if (refusals-- > 0) throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");
+      return await restore(input);
+    };
+    expect(await (await start()).result()).toMatchObject({ ending: "restored", stranded: null });
+  });
+
+  it("a retry acts at once, though the catalogue is away and the stranding cannot be recorded", async () => {
+    helloAtBoot();
+    let refusals = 1;
+    const restore = world.site().restoreBoot;
+    world.override.restoreBoot = async (input) => {
+      if (refusals-- > 0) throw ApplicationFailure.nonRetryable("Its own system gave no proof.", "homeNotProved");
+      return await restore(input);
+    };
+    let isAway = false;
+    world.onRecord = async (record) => {
+      if (record.ending === "stranded") isAway = true;
+      if (isAway) throw ApplicationFailure.create({ message: "The catalogue is away.", type: "unreachable" });
+    };
+    const handle = await start();
+    await reach("stranded");
+    await handle.executeUpdate("retryRestore", { args: [{ by: "ada" }] });
+    await vi.waitFor(() => expect(world.calls).toContain("close"), WITHIN);
+    isAway = false;
+    world.onRecord = async () => undefined;
+    expect(await handle.result()).toMatchObject({ ending: "restored" });
+    expect(world.records.at(-1)).toMatchObject({ ending: "restored", stranded: null });
+  });
+
+  it("an image that took long to stage, and a wait for an approval, move the session's end at the site", async () => {
+    helloAtBoot();
+    const ends: { leftMs: number; moved: number }[] = [];
+    const stage = world.site().stageImage;
+    world.override.stageImage = async (input) => {
+      ends.push(input.plan.now);
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      return await stage(input);
+    };
+    const arm = world.site().armTarget;
+    world.override.armTarget = async (input) => {
+      ends.push(input.plan.now);
+      return await arm(input);
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded" });
+    expect(ends).toMatchObject([{ moved: 0 }, { moved: 1 }]);
+    expect(ends[1]?.leftMs).toBeGreaterThan((ends[0]?.leftMs ?? 0) - 1_000);
+  });
+
+  it("an action that resumes has all its boot attempts again after a reboot", async () => {
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = {
+      action: action && { ...action, onReboot: "resume" },
+      limits: { ...shortWork, workMs: 20_000, bootAttempts: 2, bootMs: 500 },
+    };
+    world.onBoot = async (plan, epoch) => {
+      if (epoch !== 2) await say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
+    };
+    let offers = 0;
+    world.override.offerTask = async ({ plan, task: offered }) => {
+      if (++offers > 1) return result(offered.id);
+      await say(plan.session, 1, "rebooted", { how: "a second hello" });
+      return (await untilCancelled()) as never;
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls.filter((call) => call.startsWith("arm"))).toEqual(["arm 1", "arm 2", "arm 3"]);
+  });
+
   it("a stranded target is released by a named person with a reason, and not without", async () => {
     helloAtBoot();
     world.override.restoreBoot = async () => {
-      throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");
+      throw ApplicationFailure.nonRetryable("Its own system gave no proof.", "homeNotProved");
     };
     const handle = await start();
     await reach("stranded");
@@ -603,7 +810,15 @@ describe.concurrent("a session's story", () => {
 
   it("an aborted shutdown is watched for as long as its system may take to obey, and either boot is proof", async () => {
     world.planOverrides = {
-      limits: { gracefulMs: 100_000, bootMs: 2000, bootAttempts: 1, workMs: 20_000, leaseMs: 5000, homeMs: 2000 },
+      limits: {
+        gracefulMs: 100_000,
+        bootMs: 2000,
+        bootAttempts: 1,
+        workMs: 20_000,
+        leaseMs: 5000,
+        homeMs: 2000,
+        totalMs: 3_600_000,
+      },
     };
     world.override.ensureOff = untilCancelled as never;
     const handle = await start();
@@ -692,7 +907,7 @@ describe.concurrent("a session's story", () => {
         message: "it did not obey",
         type: "refused",
         nonRetryable: true,
-        details: [{ powerActions: [{ at, what: "GracefulShutdown", why: "test" }], mayObeyMs }],
+        details: [{ powerActions: [{ at, what: "GracefulShutdown", why: "test", result: "unanswered" }], mayObeyMs }],
       });
     };
     world.planOverrides = { limits: { ...shortWork, gracefulMs: 100_000 } };
@@ -714,7 +929,9 @@ describe.concurrent("a session's story", () => {
 
   it("a lost session's target is brought home though its capture fails now, and without an approval", async () => {
     const own = world.plan({ target: `t${number()}`, session: "lost", workflowId: "x" });
-    const { snapshot } = await world.site().captureSnapshot({ plan: own });
+    const { snapshot } = await world
+      .site()
+      .captureSnapshot({ plan: { ...own, now: { leftMs: 1, moved: 0, retries: 0 } } });
     world.calls.length = 0;
     world.planOverrides = { adopted: snapshot, action: own.action && { ...own.action, approval: true } };
     world.power = "Off";
@@ -759,7 +976,7 @@ describe.concurrent("a session's story", () => {
     let refusals = 1;
     const restore = world.site().restoreBoot;
     world.override.restoreBoot = async (input) => {
-      if (refusals-- > 0) throw ApplicationFailure.nonRetryable("The password was refused.", "unauthorized");
+      if (refusals-- > 0) throw ApplicationFailure.nonRetryable("Its own system gave no proof.", "homeNotProved");
       return await restore(input);
     };
     const handle = await start();
@@ -790,18 +1007,17 @@ describe.concurrent("a session's story", () => {
     const handle = await start();
     await reach("waiting");
     expect(world.calls).toEqual([]);
-    const planned = Date.now() + 3_600_000;
-    let deadline = "";
+    let leftMs = 0;
     const capture = world.site().captureSnapshot;
     world.override.captureSnapshot = async (input) => {
-      deadline = input.plan.absoluteDeadline;
+      leftMs = input.plan.now.leftMs;
       return await capture(input);
     };
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await handle.executeUpdate("approve", { args: [{ by: "ada" }] });
     expect(await handle.result()).toMatchObject({ outcome: "succeeded" });
     // What the wait took is not taken from the work.
-    expect(Date.parse(deadline)).toBeGreaterThan(planned + 500);
+    expect(leftMs).toBeGreaterThan(3_600_000 - 800);
   });
 
   it("supplied tasks run in the image", async () => {
@@ -922,7 +1138,7 @@ describe.concurrent("a campaign", () => {
     world.planOverrides = { action: null, image: null, via: null };
     const verify = world.site().verifyHome;
     world.override.verifyHome = async (input) => {
-      if (input.plan.target.name === held) throw ApplicationFailure.nonRetryable("gone", "unauthorized");
+      if (input.plan.target.name === held) throw ApplicationFailure.nonRetryable("gone", "homeNotProved");
       return await verify(input);
     };
     world.onAwaitFree = async () => {
@@ -953,7 +1169,7 @@ describe.concurrent("a campaign", () => {
     const verify = world.site().verifyHome;
     world.override.verifyHome = async (input) => {
       if (!input.plan.target.name.endsWith("bad")) return await verify({ ...input });
-      throw ApplicationFailure.nonRetryable("gone", "unauthorized");
+      throw ApplicationFailure.nonRetryable("gone", "homeNotProved");
     };
     world.override.ensureOff = async () => ({
       off: true,

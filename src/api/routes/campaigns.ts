@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { PitstopError } from "../../domain/errors.js";
+import { type Api, type ApiDeps, problems } from "../api.js";
 import { onceFor } from "../idempotency.js";
 import { CampaignList, CampaignRequest, CampaignStarted, CampaignView, SessionSummary } from "../messages.js";
-import { type Api, type Parts, problems } from "../parts.js";
 
 const tags = ["campaigns"];
 
 /** Campaigns: one action over many targets. */
-export function campaignRoutes(api: Api, parts: Parts): void {
+export function campaignRoutes(api: Api, deps: ApiDeps): void {
   api.post(
     "/campaigns",
     {
@@ -19,14 +19,14 @@ export function campaignRoutes(api: Api, parts: Parts): void {
       },
     },
     async (request, reply) => {
-      const started = await onceFor(parts.catalogue, request, reply, async () => {
-        if (!(await parts.catalogue.get("Action", request.body.action))) {
+      const started = await onceFor(deps.catalogue, request, reply, async () => {
+        if (!(await deps.catalogue.get("Action", request.body.action))) {
           throw new PitstopError(
             "notFound",
             `There is no action ${request.body.action}; "pitstop get actions" lists them.`,
           );
         }
-        return await parts.door.startCampaign(request.body);
+        return await deps.sessions.startCampaign(request.body);
       });
       return await reply.code(201).send(started);
     },
@@ -42,7 +42,7 @@ export function campaignRoutes(api: Api, parts: Parts): void {
         response: { 200: CampaignList, ...problems },
       },
     },
-    async (request) => ({ items: await parts.door.campaigns(request.query.limit) }),
+    async (request) => ({ items: await deps.sessions.campaigns(request.query.limit) }),
   );
 
   api.get(
@@ -57,9 +57,9 @@ export function campaignRoutes(api: Api, parts: Parts): void {
     },
     async (request) => {
       const { id } = request.params;
-      const state = await parts.door.campaign(id);
+      const state = await deps.sessions.campaign(id);
       if (!state) throw new PitstopError("notFound", `There is no campaign ${id}; "pitstop campaign list" lists them.`);
-      const records = await parts.catalogue.listRecords({ campaign: id, limit: 1000 });
+      const records = await deps.catalogue.listRecords({ campaign: id, limit: 1000 });
       return { ...state, sessions: records.map((record) => SessionSummary.parse(record)) };
     },
   );

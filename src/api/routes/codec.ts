@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { PitstopError } from "../../domain/errors.js";
-import { type Api, type Parts, problems } from "../parts.js";
+import { type Api, type ApiDeps, problems } from "../api.js";
 
 /** A payload in Temporal's JSON: bytes are base64. */
 const JsonPayload = z.object({
@@ -13,7 +13,7 @@ const Payloads = z.object({ payloads: z.array(JsonPayload).max(1000) });
  * The half of Temporal's remote codec that reads: what the command shows of encrypted histories, it asks for here. There
  * is no half that writes, because nobody but Pitstop has anything to write into its histories.
  */
-export function codecRoutes(api: Api, { codec }: Parts): void {
+export function codecRoutes(api: Api, { codec }: ApiDeps): void {
   if (!codec) return;
   api.post(
     "/codec/decode",

@@ -4,15 +4,15 @@ import { parseSelector } from "../../catalogue/selector.js";
 import { Name } from "../../domain/basics.js";
 import type { CatalogueDocument, Kind } from "../../domain/documents.js";
 import { PitstopError } from "../../domain/errors.js";
+import { type Api, type ApiDeps, problems } from "../api.js";
 import { onceFor } from "../idempotency.js";
 import { Action, Applied, AppliedList, type Collection, Image, Target } from "../messages.js";
-import { type Api, type Parts, problems } from "../parts.js";
 
 /** Targets, images and actions: the same five routes for each kind, and one that takes a file of all kinds. */
-export function documentRoutes(api: Api, parts: Parts): void {
-  collectionRoutes(api, parts, "targets", "Target", Target);
-  collectionRoutes(api, parts, "images", "Image", Image);
-  collectionRoutes(api, parts, "actions", "Action", Action);
+export function documentRoutes(api: Api, deps: ApiDeps): void {
+  collectionRoutes(api, deps, "targets", "Target", Target);
+  collectionRoutes(api, deps, "images", "Image", Image);
+  collectionRoutes(api, deps, "actions", "Action", Action);
 
   api.post(
     "/documents",
@@ -36,9 +36,9 @@ export function documentRoutes(api: Api, parts: Parts): void {
       const { file, dryRun } = request.query;
       const documents = parseDocuments(request.body, file);
       if (dryRun) return { results: documents.map(({ kind, name }) => ({ kind, name, result: "valid" as const })) };
-      return await onceFor(parts.catalogue, request, reply, async () => {
+      return await onceFor(deps.catalogue, request, reply, async () => {
         const results: Applied[] = [];
-        for (const document of documents) results.push(await apply(parts, document));
+        for (const document of documents) results.push(await apply(deps, document));
         return { results };
       });
     },
@@ -47,7 +47,7 @@ export function documentRoutes(api: Api, parts: Parts): void {
 
 function collectionRoutes(
   api: Api,
-  parts: Parts,
+  deps: ApiDeps,
   collection: Collection,
   kind: Kind,
   schema: z.ZodType<CatalogueDocument>,
@@ -67,7 +67,7 @@ function collectionRoutes(
       },
     },
     async (request, reply) => {
-      const items = await parts.catalogue.list(kind, parseSelector(request.query.select));
+      const items = await deps.catalogue.list(kind, parseSelector(request.query.select));
       return await reply.send({ items });
     },
   );
@@ -76,7 +76,7 @@ function collectionRoutes(
     `/${collection}/:name`,
     { schema: { tags, summary: `Get one ${noun}`, params: named, response: { 200: schema, ...problems } } },
     async (request, reply) => {
-      const document = await parts.catalogue.get(kind, request.params.name);
+      const document = await deps.catalogue.get(kind, request.params.name);
       if (!document)
         throw new PitstopError(
           "notFound",
@@ -91,7 +91,7 @@ function collectionRoutes(
     `/${collection}`,
     { schema: { tags, summary: `Apply a ${noun}`, body: schema, response: applied } },
     async (request, reply) => {
-      const answer = await onceFor(parts.catalogue, request, reply, () => apply(parts, request.body));
+      const answer = await onceFor(deps.catalogue, request, reply, () => apply(deps, request.body));
       return await reply.code(answer.result === "created" ? 201 : 200).send(answer);
     },
   );
@@ -107,7 +107,7 @@ function collectionRoutes(
           `name: the document is named ${request.body.name} and the address says ${name}; make them the same.`,
         );
       }
-      const answer = await apply(parts, request.body);
+      const answer = await apply(deps, request.body);
       return await reply.code(answer.result === "created" ? 201 : 200).send(answer);
     },
   );
@@ -123,16 +123,16 @@ function collectionRoutes(
       },
     },
     async (request, reply) => {
-      await parts.catalogue.delete(kind, request.params.name);
-      parts.events.publish({ type: "catalogue.changed", kind, name: request.params.name, change: "deleted" });
+      await deps.catalogue.delete(kind, request.params.name);
+      deps.events.publish({ type: "catalogue.changed", kind, name: request.params.name, change: "deleted" });
       return await reply.code(204).send();
     },
   );
 }
 
-async function apply(parts: Parts, document: CatalogueDocument): Promise<Applied> {
-  const result = await parts.catalogue.apply(document);
+async function apply(deps: ApiDeps, document: CatalogueDocument): Promise<Applied> {
+  const result = await deps.catalogue.apply(document);
   const { kind, name } = document;
-  if (result !== "unchanged") parts.events.publish({ type: "catalogue.changed", kind, name, change: result });
+  if (result !== "unchanged") deps.events.publish({ type: "catalogue.changed", kind, name, change: result });
   return { kind, name, result };
 }

@@ -1,8 +1,8 @@
 import type { ServerResponse } from "node:http";
 import { z } from "zod";
 import { PitstopError } from "../../domain/errors.js";
+import { type Api, type ApiDeps, problems } from "../api.js";
 import { PitstopEvent } from "../events.js";
-import { type Api, type Parts, problems } from "../parts.js";
 
 const MAX_WATCHERS = 256;
 const HEARTBEAT_MS = 15_000;
@@ -18,7 +18,7 @@ const HEAD = {
  * Events as they happen (server-sent events, WHATWG HTML section 9.2). With `Last-Event-ID` what came since is sent
  * first; an `event: gap` says that some of it is not remembered any more, so that the watcher reads the records again.
  */
-export function eventRoutes(api: Api, parts: Parts): void {
+export function eventRoutes(api: Api, deps: ApiDeps): void {
   const open = new Set<ServerResponse>();
 
   api.get(
@@ -52,7 +52,7 @@ export function eventRoutes(api: Api, parts: Parts): void {
         (session === undefined || ("session" in event && event.session === session)) &&
         (target === undefined || ("target" in event && event.target === target));
       reply.hijack();
-      stream(reply.raw, parts, wanted, request.headers["last-event-id"], open);
+      stream(reply.raw, deps, wanted, request.headers["last-event-id"], open);
     },
   );
 
@@ -64,7 +64,7 @@ export function eventRoutes(api: Api, parts: Parts): void {
 
 function stream(
   response: ServerResponse,
-  parts: Parts,
+  deps: ApiDeps,
   wanted: (event: PitstopEvent) => boolean,
   lastId: string | string[] | undefined,
   open: Set<ServerResponse>,
@@ -77,20 +77,20 @@ function stream(
     if (wanted(event)) send(`id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
   };
   open.add(response);
-  parts.metrics.watchers.set(open.size);
+  deps.metrics.watchers.set(open.size);
   response.writeHead(200, HEAD);
   send(": welcome\n\n");
   if (typeof lastId === "string") {
-    const missed = parts.events.since(lastId);
+    const missed = deps.events.since(lastId);
     if (missed === null) send("event: gap\ndata: {}\n\n");
     for (const event of missed ?? []) tell(event);
   }
-  const unsubscribe = parts.events.subscribe(tell);
+  const unsubscribe = deps.events.subscribe(tell);
   const heartbeat = setInterval(() => send(": still here\n\n"), HEARTBEAT_MS);
   response.once("close", () => {
     clearInterval(heartbeat);
     unsubscribe();
     open.delete(response);
-    parts.metrics.watchers.set(open.size);
+    deps.metrics.watchers.set(open.size);
   });
 }

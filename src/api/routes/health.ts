@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { messageOf } from "../../domain/errors.js";
-import type { HealthCheck } from "../door.js";
+import type { Api, ApiDeps } from "../api.js";
 import { Readiness } from "../messages.js";
-import type { Api, Parts } from "../parts.js";
+import type { HealthCheck } from "../session-service.js";
 
 const CHECK_TIMEOUT_MS = 3_000;
 const config = { public: true };
@@ -11,7 +11,7 @@ const security: [] = [];
 const tags = ["health"];
 
 /** For load balancers, monitoring and people; without a token, because they name no target and no secret. */
-export function healthRoutes(api: Api, parts: Parts): void {
+export function healthRoutes(api: Api, deps: ApiDeps): void {
   api.get(
     "/healthz",
     {
@@ -39,10 +39,10 @@ export function healthRoutes(api: Api, parts: Parts): void {
     },
     async (_request, reply) => {
       const database = check("database", async () => {
-        await parts.catalogue.ping();
+        await deps.catalogue.ping();
         return [{ name: "database", ok: true, detail: "answers" }];
       });
-      const checks = (await Promise.all([database, check("temporal", () => parts.door.health())])).flat();
+      const checks = (await Promise.all([database, check("temporal", () => deps.sessions.health())])).flat();
       const ready = checks.every((item) => item.ok);
       return await reply.code(ready ? 200 : 503).send({ ready, checks });
     },
@@ -60,7 +60,7 @@ export function healthRoutes(api: Api, parts: Parts): void {
       },
     },
     async (_request, reply) => {
-      const { registry } = parts.metrics;
+      const { registry } = deps.metrics;
       return await reply.type(registry.contentType).send(await registry.metrics());
     },
   );

@@ -3,7 +3,7 @@ import { parseYaml } from "../../catalogue/documents.js";
 import { paramsOf, Task } from "../../domain/action.js";
 import { PitstopError } from "../../domain/errors.js";
 import type { SessionRequest } from "../../domain/session.js";
-import type { SessionRef } from "../door.js";
+import { type Api, type ApiDeps, problems } from "../api.js";
 import { onceFor } from "../idempotency.js";
 import {
   LogList,
@@ -18,22 +18,22 @@ import {
   Supplied,
   SupplyBody,
 } from "../messages.js";
-import { type Api, type Parts, problems } from "../parts.js";
 import { problemOf } from "../problem.js";
+import type { SessionRef } from "../session-service.js";
 
 const tags = ["sessions"];
 /** A session's id, or a target's name: its open session, else its newest. */
 const params = z.object({ id: z.string().min(1).max(256) });
 
 /** Sessions: start, watch, and what a person may say to one. */
-export function sessionRoutes(api: Api, parts: Parts): void {
-  startRoute(api, parts);
-  readRoutes(api, parts);
-  logRoutes(api, parts);
-  personRoutes(api, parts);
+export function sessionRoutes(api: Api, deps: ApiDeps): void {
+  startRoute(api, deps);
+  readRoutes(api, deps);
+  logRoutes(api, deps);
+  personRoutes(api, deps);
 }
 
-function startRoute(api: Api, parts: Parts): void {
+function startRoute(api: Api, deps: ApiDeps): void {
   api.post(
     "/sessions",
     {
@@ -46,10 +46,10 @@ function startRoute(api: Api, parts: Parts): void {
     },
     async (request, reply) => {
       const { target, targets, ...rest } = request.body;
-      const answer = await onceFor(parts.catalogue, request, reply, async () => {
-        await requireNamed(parts, rest);
-        if (target !== undefined) return { started: [await startOne(parts, { ...rest, target })], refused: [] };
-        return await startMany(parts, targets ?? [], rest);
+      const answer = await onceFor(deps.catalogue, request, reply, async () => {
+        await requireNamed(deps, rest);
+        if (target !== undefined) return { started: [await startOne(deps, { ...rest, target })], refused: [] };
+        return await startMany(deps, targets ?? [], rest);
       });
       return await reply.code(201).send(answer);
     },
@@ -59,38 +59,38 @@ function startRoute(api: Api, parts: Parts): void {
 type Wish = Omit<SessionRequest, "target">;
 
 /** The session's plan checks all of this again; here it is a quick no, before anything has been started. */
-async function requireNamed(parts: Parts, wish: Wish): Promise<void> {
+async function requireNamed(deps: ApiDeps, wish: Wish): Promise<void> {
   if (wish.action !== undefined) {
-    const action = await parts.catalogue.get("Action", wish.action);
+    const action = await deps.catalogue.get("Action", wish.action);
     if (!action) {
       throw new PitstopError("notFound", `There is no action ${wish.action}; "pitstop get actions" lists them.`);
     }
     paramsOf(action, wish.params ?? {});
   }
-  if (wish.image !== undefined && !(await parts.catalogue.get("Image", wish.image))) {
+  if (wish.image !== undefined && !(await deps.catalogue.get("Image", wish.image))) {
     throw new PitstopError("notFound", `There is no image ${wish.image}; "pitstop get images" lists them.`);
   }
 }
 
-async function startOne(parts: Parts, request: SessionRequest) {
-  if (!(await parts.catalogue.get("Target", request.target))) {
+async function startOne(deps: ApiDeps, request: SessionRequest) {
+  if (!(await deps.catalogue.get("Target", request.target))) {
     throw new PitstopError("notFound", `There is no target ${request.target}; "pitstop get targets" lists them.`);
   }
-  const { session, workflowId } = await parts.door.startSession(request);
-  parts.view.remember(session, request.target);
+  const { session, workflowId } = await deps.sessions.startSession(request);
+  deps.view.remember(session, request.target);
   return { target: request.target, session, workflowId };
 }
 
 /** Each is started or refused by itself: one busy target does not hold the others. At most 100, by the body's schema. */
-async function startMany(parts: Parts, targets: string[], wish: Wish): Promise<z.infer<typeof StartAnswer>> {
+async function startMany(deps: ApiDeps, targets: string[], wish: Wish): Promise<z.infer<typeof StartAnswer>> {
   const answer: z.infer<typeof StartAnswer> = { started: [], refused: [] };
   await Promise.all(
     [...new Set(targets)].map(async (target) => {
       try {
-        answer.started.push(await startOne(parts, { ...wish, target }));
+        answer.started.push(await startOne(deps, { ...wish, target }));
       } catch (error) {
         const problem = problemOf(error);
-        if (problem.status >= 500) parts.log.error({ err: error, target }, "session not started");
+        if (problem.status >= 500) deps.log.error({ err: error, target }, "session not started");
         answer.refused.push({ target, problem });
       }
     }),
@@ -98,7 +98,7 @@ async function startMany(parts: Parts, targets: string[], wish: Wish): Promise<z
   return answer;
 }
 
-function readRoutes(api: Api, parts: Parts): void {
+function readRoutes(api: Api, deps: ApiDeps): void {
   api.get(
     "/sessions",
     {
@@ -116,13 +116,13 @@ function readRoutes(api: Api, parts: Parts): void {
     },
     async (request) => {
       const { target, campaign, open, limit } = request.query;
-      const records = await parts.catalogue.listRecords({
+      const records = await deps.catalogue.listRecords({
         limit,
         ...(target === undefined ? {} : { target }),
         ...(campaign === undefined ? {} : { campaign }),
         ...(open === undefined ? {} : { open }),
       });
-      return { items: records.flatMap((record) => summaryOf(parts, record)) };
+      return { items: records.flatMap((record) => summaryOf(deps, record)) };
     },
   );
 
@@ -136,21 +136,21 @@ function readRoutes(api: Api, parts: Parts): void {
         response: { 200: SessionRecord, ...problems },
       },
     },
-    (request) => parts.view.show(request.params.id),
+    (request) => deps.view.show(request.params.id),
   );
 }
 
 /** A record that this program cannot read, of another version perhaps, must not hide the others. */
-function summaryOf(parts: Parts, record: unknown): SessionSummary[] {
+function summaryOf(deps: ApiDeps, record: unknown): SessionSummary[] {
   const parsed = SessionSummary.safeParse(record);
   if (parsed.success) return [parsed.data];
   const session = (record as { session?: unknown } | null)?.session;
-  parts.log.error({ session, reason: parsed.error.issues[0]?.message }, "a session's record could not be read");
+  deps.log.error({ session, reason: parsed.error.issues[0]?.message }, "a session's record could not be read");
   return [];
 }
 
-function logRoutes(api: Api, parts: Parts): void {
-  const logged = async (id: string) => (await parts.view.show(id)).tasks.filter((task) => task.logSha256 !== null);
+function logRoutes(api: Api, deps: ApiDeps): void {
+  const logged = async (id: string) => (await deps.view.show(id)).tasks.filter((task) => task.logSha256 !== null);
 
   api.get(
     "/sessions/:id/logs",
@@ -190,9 +190,9 @@ function logRoutes(api: Api, parts: Parts): void {
           "notFound",
           `Session ${id} has no log of a task ${task}; "pitstop session logs ${id}" shows those that it has.`,
         );
-      if (!parts.logs)
+      if (!deps.logs)
         throw new PitstopError("notFound", "This server keeps no logs; ask the one that has the object store.");
-      const bytes = await parts.logs.get(found.logSha256);
+      const bytes = await deps.logs.get(found.logSha256);
       // What a machine printed is data: never sniffed into a page.
       reply.header("x-content-type-options", "nosniff").type("text/plain; charset=utf-8");
       return await reply.send(Buffer.from(bytes).toString("utf8"));
@@ -200,7 +200,7 @@ function logRoutes(api: Api, parts: Parts): void {
   );
 }
 
-function personRoutes(api: Api, parts: Parts): void {
+function personRoutes(api: Api, deps: ApiDeps): void {
   const say = (
     verb: string,
     summary: string,
@@ -211,8 +211,8 @@ function personRoutes(api: Api, parts: Parts): void {
       { schema: { tags, summary, params, body: PersonBody, response: { 202: Noted, ...problems } } },
       async (request, reply) => {
         const { by, reason } = request.body;
-        const noted = await onceFor(parts.catalogue, request, reply, async () => {
-          const ref = await parts.view.open(request.params.id, verb);
+        const noted = await onceFor(deps.catalogue, request, reply, async () => {
+          const ref = await deps.view.open(request.params.id, verb);
           await act(ref, reason === undefined ? { by } : { by, reason });
           return ref;
         });
@@ -220,10 +220,10 @@ function personRoutes(api: Api, parts: Parts): void {
       },
     );
   };
-  const { door } = parts;
-  say("abort", "End the work and bring the target home", (ref, person) => door.abort(ref, person));
-  say("approve", "Let a session that waits for approval begin", (ref, person) => door.approve(ref, person));
-  say("retry", "Try the restore of a stranded session again", (ref, person) => door.retryRestore(ref, person));
+  const { sessions } = deps;
+  say("abort", "End the work and bring the target home", (ref, person) => sessions.abort(ref, person));
+  say("approve", "Let a session that waits for approval begin", (ref, person) => sessions.approve(ref, person));
+  say("retry", "Try the restore of a stranded session again", (ref, person) => sessions.retryRestore(ref, person));
 
   api.post(
     "/sessions/:id/release",
@@ -237,9 +237,9 @@ function personRoutes(api: Api, parts: Parts): void {
       },
     },
     async (request, reply) => {
-      const noted = await onceFor(parts.catalogue, request, reply, async () => {
-        const ref = await parts.view.open(request.params.id, "release");
-        await door.releaseTarget(ref, request.body);
+      const noted = await onceFor(deps.catalogue, request, reply, async () => {
+        const ref = await deps.view.open(request.params.id, "release");
+        await sessions.releaseTarget(ref, request.body);
         return ref;
       });
       return await reply.code(202).send(noted);
@@ -260,10 +260,10 @@ function personRoutes(api: Api, parts: Parts): void {
     async (request, reply) => {
       const { by, reason, last } = request.body;
       const task = taskOf(request.body);
-      const supplied = await onceFor(parts.catalogue, request, reply, async () => {
-        const ref = await parts.view.open(request.params.id, "supply");
+      const supplied = await onceFor(deps.catalogue, request, reply, async () => {
+        const ref = await deps.view.open(request.params.id, "supply");
         const person = reason === undefined ? { by } : { by, reason };
-        return { ...ref, ...(await door.supplyTask(ref, person, task, last)) };
+        return { ...ref, ...(await sessions.supplyTask(ref, person, task, last)) };
       });
       return await reply.code(202).send(supplied);
     },

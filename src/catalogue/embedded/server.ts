@@ -4,8 +4,8 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import { messageOf, PitstopError } from "../../domain/errors.js";
+import { takeLock } from "../../process-lock.js";
 import { boundLog, lastLine, until } from "../../processes.js";
-import { takeLock } from "../lock.js";
 import { type Cluster, isServerOf, openCluster, postmasterOf } from "./cluster.js";
 import { Sharers } from "./sharers.js";
 

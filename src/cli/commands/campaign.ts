@@ -109,13 +109,14 @@ async function show(io: Io, id: string, format: Format | undefined): Promise<num
   const count = (test: (session: (typeof sessions)[number]) => boolean) => sessions.filter(test).length;
   const home = count((s) => s.ending === "restored");
   const stranded = count((s) => s.phase === "stranded");
+  const waiting = count((s) => s.waitingFor !== null);
   const pairs: [string, string][] = [
     ["campaign", campaign.id],
     ["started", when(campaign.startedAt)],
     ["state", campaign.running ? "running" : `ended ${campaign.endedAt ? when(campaign.endedAt) : ""}`],
     [
       "sessions",
-      `${sessions.length}: ${home} home, ${stranded > 0 ? paint(io, "red", `${stranded} stranded`) : "none stranded"}`,
+      `${sessions.length}: ${home} home, ${stranded > 0 ? paint(io, "red", `${stranded} stranded`) : "none stranded"}${waiting > 0 ? `, ${waiting} waiting for what is away` : ""}`,
     ],
   ];
   if (campaign.failure) pairs.push(["failure", plain(campaign.failure)]);

@@ -6,6 +6,6 @@ export const hpeEmptyDrive: Quirk = {
   firmware: "iLO 5",
   symptom: "Ejecting an empty drive is answered with an error.",
   source: "openstack/sushy sushy/resources/manager/virtual_media.py",
-  where: { maker: /^(hpe?|hewlett)/i },
+  where: { maker: /^(hpe?|hewlett)/i, version: /^iLO 5\b/i },
   dialect: { ejectEmptyDrive: "fails" },
 };

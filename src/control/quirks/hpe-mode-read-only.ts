@@ -6,6 +6,6 @@ export const hpeModeReadOnly: Quirk = {
   firmware: "iLO 5",
   symptom: "BootSourceOverrideMode cannot be written: a PATCH that carries it, even unchanged, is answered with 400.",
   source: "ansible-collections/community.general#3509",
-  where: { maker: /^(hpe?|hewlett)/i },
+  where: { maker: /^(hpe?|hewlett)/i, version: /^iLO 5\b/i },
   dialect: { overrideMode: "read-only" },
 };

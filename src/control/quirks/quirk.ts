@@ -4,6 +4,8 @@ export interface MachineFacts {
   model: string | null;
   /** The BMC's vendor by the service root: `Vendor`, else the name of its `Oem` section. */
   vendor: string | null;
+  /** The BMC's FirmwareVersion (DSP0268 Manager); null where nobody asked, or nobody says. */
+  firmware: string | null;
 }
 
 /** How a machine wants to be spoken to. Every field has the value of a service that follows DSP0266 and DSP0268. */
@@ -58,14 +60,18 @@ export interface Quirk {
   symptom: string;
   /** Where it is told: a repository's thread or file. */
   source: string;
-  where: { maker: RegExp; model?: RegExp; notModel?: RegExp };
+  /** `version`: the FirmwareVersions that the source tells of. A machine that does not tell its version is taken at its maker's word. */
+  where: { maker: RegExp; model?: RegExp; notModel?: RegExp; version?: RegExp };
   dialect: Partial<Dialect>;
 }
 
 export function applies({ where }: Quirk, facts: MachineFacts): boolean {
-  const made = [facts.manufacturer, facts.vendor].some((name) => name !== null && where.maker.test(name));
-  if (!made) return false;
+  if (!isMadeBy(where.maker, facts)) return false;
   const model = facts.model ?? "";
   if (where.model !== undefined && !where.model.test(model)) return false;
+  if (where.version !== undefined && facts.firmware !== null && !where.version.test(facts.firmware)) return false;
   return where.notModel === undefined || !where.notModel.test(model);
 }
+
+export const isMadeBy = (maker: RegExp, { manufacturer, vendor }: Pick<MachineFacts, "manufacturer" | "vendor">) =>
+  [manufacturer, vendor].some((name) => name !== null && maker.test(name));

@@ -7,7 +7,7 @@ import { hpeNoNone } from "./hpe-no-none.js";
 import { hpePost } from "./hpe-post.js";
 import { lenovoOnceOnly } from "./lenovo-once-only.js";
 import { lenovoParentFirst } from "./lenovo-parent-first.js";
-import { applies, type Dialect, type MachineFacts, type Quirk, STANDARD } from "./quirk.js";
+import { applies, type Dialect, isMadeBy, type MachineFacts, type Quirk, STANDARD } from "./quirk.js";
 import { supermicroFullOverride } from "./supermicro-full-override.js";
 import { supermicroImageOnly } from "./supermicro-image-only.js";
 import { supermicroPlainUrls } from "./supermicro-plain-urls.js";
@@ -36,3 +36,7 @@ export function dialectOf(facts: MachineFacts): { dialect: Dialect; quirks: stri
   const dialect: Dialect = Object.assign({}, STANDARD, ...chosen.map((quirk) => quirk.dialect));
   return { dialect, quirks: chosen.map((quirk) => quirk.name) };
 }
+
+/** Whether a quirk of this maker depends on the BMC's firmware version, which costs a request. */
+export const needsFirmware = (made: Omit<MachineFacts, "firmware">): boolean =>
+  QUIRKS.some(({ where }) => where.version !== undefined && isMadeBy(where.maker, made));

@@ -1,9 +1,10 @@
-import { messageOf, PitstopError } from "../../domain/errors.js";
+import { isRetryable, messageOf, PitstopError } from "../../domain/errors.js";
 import type { JsonObject } from "../json.js";
 import { type Log, silent } from "../log.js";
 import { type Answer, faultOf, faultOfShape } from "./faults.js";
 import { LibrarySession } from "./library.js";
-import { Collection, linkOf, ServiceRoot } from "./resources.js";
+import { loginFaultOf, withSessions } from "./login.js";
+import { Collection, idOf, linkOf, ServiceRoot } from "./resources.js";
 import type { BmcRequest, Transport } from "./transport.js";
 
 /** What a `Reset` can be asked through the library; the rest is posted by {@link RedfishClient.send}. */
@@ -29,9 +30,13 @@ export interface ClientOptions {
   log?: Log;
 }
 
+/** Sockets that failed before a request could leave. */
+const NOT_SENT = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ENETUNREACH", "UND_ERR_CONNECT_TIMEOUT", "EAI_AGAIN"];
+
 /**
- * One Redfish service: its root, one session, and requests with the session's token. A session that expires is
- * opened again, once per expiry; a refused login never is, because BMCs lock accounts.
+ * One Redfish service: its root, one session, and requests with the session's token. `RedfishClient` opens an expired session
+ * again, once per expiry, and never repeats a refused login, because BMCs lock accounts. HTTP Basic serves where the
+ * service has no sessions, or takes the login and not the token.
  */
 export class RedfishClient {
   readonly transport: Transport;
@@ -40,6 +45,10 @@ export class RedfishClient {
   private rootBody: JsonObject | null = null;
   private session: Promise<LibrarySession> | null = null;
   private canExpand: boolean | null = null;
+  /** The service was found to have no sessions: not asked again. */
+  private basicOnly = false;
+  /** Requests that changed the machine, or may have: a refusal is none, a lost answer is one. */
+  writes = 0;
 
   constructor(options: ClientOptions) {
     this.options = options;
@@ -52,8 +61,16 @@ export class RedfishClient {
     return ServiceRoot.parse(await this.readRoot());
   }
 
+  /** The Ids of all systems, by the ends of their links. */
   async systemIds(): Promise<string[]> {
-    return await this.inSession((session) => session.getAvailableSystemIds(), "the list of systems");
+    const { Systems: link } = await this.root();
+    return (await this.links(link ?? "/redfish/v1/Systems")).map(idOf);
+  }
+
+  /** The links of a collection's members; empty where it is missing. */
+  async links(collection: string): Promise<string[]> {
+    const members = (await this.pages(collection, [404])) ?? [];
+    return members.map(linkOf).filter((link) => link !== null);
   }
 
   /** Every system whole, by one request; null where the service cannot do that. */
@@ -68,19 +85,57 @@ export class RedfishClient {
   }
 
   async reset(kind: keyof typeof LIBRARY_RESETS, id: string): Promise<void> {
-    await this.inSession((session) => session[LIBRARY_RESETS[kind]](encodeURIComponent(id)), `the reset ${kind}`);
+    const reset = (session: LibrarySession) => session[LIBRARY_RESETS[kind]](encodeURIComponent(id));
+    await this.counted(() => this.inSession(reset, `the reset ${kind}`));
   }
 
-  /** Sends; any status is an answer, but an expired session is opened again first. */
+  /** `send` takes any status for an answer, but opens an expired session again first. */
   async send(request: BmcRequest): Promise<Answer> {
+    if (request.method === "GET") return await this.sendInSession(request);
+    return await this.counted(
+      () => this.sendInSession(request),
+      (answer) => answer.status < 400,
+    );
+  }
+
+  private async counted<T>(write: () => Promise<T>, took: (result: T) => boolean = () => true): Promise<T> {
+    try {
+      const result = await write();
+      if (took(result)) this.writes++;
+      return result;
+    } catch (error) {
+      if (mayHaveArrived(error)) this.writes++;
+      throw error;
+    }
+  }
+
+  private async sendInSession(request: BmcRequest): Promise<Answer> {
     for (let again = false; ; again = true) {
       const pending = this.login();
       const session = await pending;
+      const { isBasic } = session;
       const answer = await session.send(request);
       if (answer.status !== 401) return answer;
-      if (again || !session.proven) throw this.unauthorized();
-      this.forget(pending);
+      this.renew(session, pending, { again, isBasic });
     }
+  }
+
+  /** After a 401: another login where the session had worked, HTTP Basic where the fresh token opened nothing, else the end. */
+  private renew(
+    session: LibrarySession,
+    pending: Promise<LibrarySession>,
+    was: { again: boolean; isBasic: boolean },
+  ): void {
+    if (was.isBasic || (was.again && session.proven)) throw this.unauthorized();
+    // A request that ran beside this one has changed over already.
+    if (session.isBasic) return;
+    if (session.proven) {
+      this.forget(pending);
+      return;
+    }
+    if (!this.transport.verified) throw this.unauthorized();
+    session.useBasic();
+    this.basicOnly = true;
   }
 
   /** Reads a resource. A refusal is an error, except the statuses in `absent`, which read as null. */
@@ -100,8 +155,7 @@ export class RedfishClient {
   async members(link: string, parentFirst: boolean): Promise<JsonObject[]> {
     const expanded = parentFirst ? null : await this.expanded(link);
     if (expanded !== null) return expanded;
-    const links = ((await this.pages(link, [404])) ?? []).map(linkOf);
-    const read = await Promise.all(links.map(async (one) => (one === null ? null : await this.get(one, [404]))));
+    const read = await Promise.all((await this.links(link)).map(async (one) => await this.get(one, [404])));
     return read.filter((one) => one !== null).map((one) => one.body);
   }
 
@@ -124,11 +178,20 @@ export class RedfishClient {
       const answer: { body: JsonObject } | null = await this.get(link, absent);
       if (answer === null) return page === 0 ? null : members;
       const collection = Collection.parse(answer.body);
-      members.push(...(collection.Members ?? []));
+      if (collection.Members === null) throw this.noList(first);
+      members.push(...collection.Members);
       if (members.length > MAX_MEMBERS) throw this.tooMany(first);
       link = collection["Members@odata.nextLink"];
     }
     return members;
+  }
+
+  private noList(link: string): PitstopError {
+    const path = link.split("?")[0];
+    return new PitstopError(
+      "refused",
+      `${this.transport.host} shows no list of members in ${path}; update the BMC's firmware, or reset the BMC.`,
+    );
   }
 
   private tooMany(link: string): PitstopError {
@@ -145,7 +208,7 @@ export class RedfishClient {
     this.session = null;
     try {
       const session = await pending;
-      if (session) await withinMs(session.closeSession(), LOGOUT_MS);
+      if (session) await withinMs(session.logOut(), LOGOUT_MS);
     } catch (error) {
       this.log.debug({ error: messageOf(error) }, "bmc session was not closed; it will expire");
     }
@@ -175,15 +238,20 @@ export class RedfishClient {
   }
 
   private async openSession(): Promise<LibrarySession> {
-    const root = await this.readRoot();
-    const session = new LibrarySession(this.transport, root, await this.options.credentials());
+    const body = await this.readRoot();
+    const root = withSessions(body);
+    const session = new LibrarySession(this.transport, root ?? body, await this.options.credentials());
+    if (this.basicOnly || root === null) {
+      session.useBasic();
+      return session;
+    }
     try {
       await session.getSessionToken();
     } catch (error) {
-      // The answer to a login may repeat what was sent: its text is not passed on, and neither is its cause.
-      const status = error instanceof PitstopError ? error.facts.status : undefined;
-      if (status === 400 || status === 401 || status === 403) throw this.unauthorized();
-      throw faultOfShape(error, "the login", this.transport.host);
+      const fault = this.loginFault(error);
+      if (fault !== null) throw fault;
+      session.useBasic();
+      this.basicOnly = true;
     }
     return session;
   }
@@ -193,13 +261,13 @@ export class RedfishClient {
     for (let again = false; ; again = true) {
       const pending = this.login();
       const session = await pending;
+      const { isBasic } = session;
       try {
         return await work(session);
       } catch (error) {
         const expired = error instanceof PitstopError && error.facts.status === 401;
         if (!expired) throw faultOfShape(error, did, this.transport.host);
-        if (again || !session.proven) throw this.unauthorized();
-        this.forget(pending);
+        this.renew(session, pending, { again, isBasic });
       }
     }
   }
@@ -213,11 +281,21 @@ export class RedfishClient {
     return can.ExpandAll === true ? `$expand=*${levels}` : null;
   }
 
-  private unauthorized(): PitstopError {
+  private loginFault(error: unknown): PitstopError | null {
+    const fault = loginFaultOf(error, this.transport.host);
+    if (fault.is === "noSessions") return null;
+    return fault.is === "fault" ? fault.error : this.unauthorized(fault.is === "mustChange");
+  }
+
+  private unauthorized(mustChange = false): PitstopError {
+    const { host } = this.transport;
+    const { credentialsName } = this.options;
+    const said = mustChange
+      ? `takes the password of ${credentialsName} for a new one only: the password must be changed at the BMC first.`
+      : `refused the user and password of ${credentialsName}; correct them.`;
     return new PitstopError(
       "unauthorized",
-      `${this.transport.host} refused the user and password of ${this.options.credentialsName}; correct them. ` +
-        "It is not tried again by itself, because BMCs lock accounts.",
+      `${host} ${said} It is not tried again by itself, because BMCs lock accounts.`,
     );
   }
 }
@@ -228,4 +306,12 @@ async function withinMs(work: Promise<void>, ms: number): Promise<void> {
     timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
   });
   await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** Whether a write whose answer is missing may have been done. */
+function mayHaveArrived(error: unknown): boolean {
+  if (!(error instanceof PitstopError)) return true;
+  const { status, socket, arrived } = error.facts;
+  if (arrived === true) return true;
+  return isRetryable(error.code) && status === undefined && !NOT_SENT.includes(String(socket));
 }

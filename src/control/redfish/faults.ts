@@ -12,6 +12,8 @@ export interface Answer {
 export interface BmcMessage {
   id: string;
   text: string;
+  /** `MessageArgs` and `RelatedProperties`: what the message is about, where its text does not say. */
+  about: string[];
 }
 
 const MAX_MESSAGES = 8;
@@ -31,7 +33,22 @@ export function messagesOf(body: unknown): BmcMessage[] {
 const messageFrom = (entry: { [key: string]: unknown }): BmcMessage => ({
   id: typeof entry.MessageId === "string" ? (entry.MessageId.split(".").at(-1) ?? "").slice(0, 100) : "",
   text: typeof entry.Message === "string" ? oneLine(entry.Message) : "",
+  about: [...textsOf(entry.MessageArgs), ...textsOf(entry.RelatedProperties)],
 });
+
+const textsOf = (given: unknown): string[] =>
+  Array.isArray(given)
+    ? given
+        .slice(0, MAX_MESSAGES)
+        .filter((one) => typeof one === "string")
+        .map(oneLine)
+    : [];
+
+/** `namesIn` tells which of these names a refusal speaks of, in a text or in what it is about; whole words only. */
+export function namesIn(body: unknown, names: readonly string[]): string[] {
+  const words = messagesOf(body).flatMap((message) => [message.text, ...message.about]);
+  return names.filter((name) => words.some((text) => new RegExp(`(^|[^A-Za-z])${name}($|[^A-Za-z])`).test(text)));
+}
 
 const oneLine = (text: string): string =>
   text
@@ -50,6 +67,7 @@ const codeByMessage: Record<string, ErrorCode> = {
   OperationTimeout: "unreachable",
   SessionLimitExceeded: "unreachable",
   CreateLimitReachedForResource: "unreachable",
+  CreateLimitReached: "unreachable",
   InsufficientPrivilege: "unauthorized",
   PasswordChangeRequired: "unauthorized",
   NoValidSession: "unauthorized",
@@ -77,8 +95,13 @@ export function faultOf(answer: Answer, did: string, extraRetryable: readonly st
   const code = byMessage.find((c) => c !== undefined) ?? codeByStatus[answer.status] ?? byRange(answer.status);
   const said = messages.map((m) => m.text || m.id).filter((t) => t !== "");
   const why = said.length > 0 ? `${answer.status}: ${said.join(" ")}` : `${answer.status}`;
-  return new PitstopError(code, `The BMC refused ${did} (${why})${remedyOf(code)}`, { facts });
+  const remedy = facts.messageIds.includes(PASSWORD_CHANGE) ? CHANGE_PASSWORD : remedyOf(code);
+  return new PitstopError(code, `The BMC refused ${did} (${why})${remedy}`, { facts });
 }
+
+/** DSP2065 (Base registry): the password is right, and opens nothing until it was changed. */
+export const PASSWORD_CHANGE = "PasswordChangeRequired";
+const CHANGE_PASSWORD = "; the account's password must be changed at the BMC first.";
 
 const byRange = (status: number): ErrorCode => (status >= 400 && status < 600 ? "refused" : "internal");
 
@@ -102,6 +125,29 @@ const certificateCodes = new Set([
   "ERR_TLS_CERT_ALTNAME_INVALID",
 ]);
 
+/** Codes of OpenSSL and Node for a service that speaks older TLS than 1.2, or with keys that no longer count. */
+const OLD_TLS = new Set([
+  "ERR_SSL_UNSUPPORTED_PROTOCOL",
+  "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
+  "ERR_SSL_SSL/TLS_ALERT_PROTOCOL_VERSION",
+  "ERR_SSL_WRONG_SSL_VERSION",
+  "ERR_SSL_NO_PROTOCOLS_AVAILABLE",
+  "ERR_SSL_DH_KEY_TOO_SMALL",
+  "ERR_SSL_EE_KEY_TOO_SMALL",
+  "ERR_SSL_CA_MD_TOO_WEAK",
+  "ERR_SSL_NO_SHARED_CIPHER",
+  "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
+  "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE",
+]);
+
+/** A CA helps where none vouches; where the name or the date is wrong, only the fingerprint does. */
+const certificateRemedy = (code: string): string =>
+  code === "ERR_TLS_CERT_ALTNAME_INVALID"
+    ? "Use the name that the certificate is for in control.redfish.url, or give its fingerprint in tls.fingerprint256."
+    : code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID"
+      ? "Renew it, set this machine's clock right, or give its fingerprint in tls.fingerprint256."
+      : "Give its fingerprint in tls.fingerprint256, or the CA that signed it in tls.ca.";
+
 /** What a socket, TLS or HTTP failure means. A `PitstopError` (a wrong fingerprint, say) passes unchanged. */
 export function faultOfThrown(error: unknown, did: string, host: string): PitstopError {
   for (let e: unknown = error, depth = 0; e !== undefined && e !== null && depth < 5; depth++) {
@@ -112,8 +158,21 @@ export function faultOfThrown(error: unknown, did: string, host: string): Pitsto
   if (certificateCodes.has(code)) {
     return new PitstopError(
       "refused",
-      `The certificate of ${host} is not trusted (${code}); nothing was sent. ` +
-        "Give its fingerprint in tls.fingerprint256, or its CA in tls.ca.",
+      `The certificate of ${host} is not trusted (${code}); nothing was sent. ${certificateRemedy(code)}`,
+      { cause: error },
+    );
+  }
+  if (OLD_TLS.has(code)) {
+    return new PitstopError(
+      "refused",
+      `${host} speaks no TLS 1.2 with keys that Pitstop trusts (${code}); nothing was sent. Update the BMC's firmware.`,
+      { cause: error },
+    );
+  }
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG") {
+    return new PitstopError(
+      "refused",
+      `${host} does not answer in TLS (${code}); nothing was sent. Correct the port in control.redfish.url.`,
       { cause: error },
     );
   }

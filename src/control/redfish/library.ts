@@ -12,11 +12,11 @@ import type { BmcRequest, Transport } from "./transport.js";
 declare class RedfishLibrary {
   constructor(host: string, user: string, password: string, logger: unknown);
   protected readonly baseUrl: string;
+  protected readonly sessionToken: string | null;
   protected customFetch(url: string, options?: RequestInit, withToken?: boolean): Promise<LibraryAnswer>;
   getRedfishSessionUri(): Promise<string>;
   getSessionToken(): Promise<string>;
   closeSession(): Promise<void>;
-  getAvailableSystemIds(): Promise<string[]>;
   getSystemInfo(systemId: string, refresh: boolean): Promise<JsonObject>;
   powerOnSystem(systemId: string): Promise<boolean>;
   shutdownSystem(systemId: string): Promise<boolean>;
@@ -41,15 +41,39 @@ const mute = pino({ level: "silent" });
 export class LibrarySession extends Base {
   /** The token has opened something since the login: a later 401 means that it expired. */
   proven = false;
+  /** RFC 7617 credentials, for a service without sessions; null while the token counts. */
+  private basic: string | null = null;
 
   constructor(
     private readonly transport: Transport,
     /** The service root, read before the login and not read again for it. */
     private readonly root: JsonObject,
-    account: { user: string; password: string },
+    private readonly account: { user: string; password: string },
   ) {
     super(transport.host, account.user, account.password, mute);
     transport.hide(account.password);
+  }
+
+  /** `useBasic` sends user and password with each request from now on. Errors: `refused` where TLS is not verified. */
+  useBasic(): void {
+    if (!this.transport.verified) {
+      throw new PitstopError(
+        "refused",
+        `${this.transport.host} has no sessions that Pitstop can use, and HTTP Basic goes over verified TLS only; ` +
+          "pin its certificate in tls.fingerprint256.",
+      );
+    }
+    this.basic = Buffer.from(`${this.account.user}:${this.account.password}`, "utf8").toString("base64");
+    this.transport.hide(this.basic);
+  }
+
+  get isBasic(): boolean {
+    return this.basic !== null;
+  }
+
+  /** `logOut` ends the BMC's session, where there is one. */
+  async logOut(): Promise<void> {
+    if (this.basic === null || this.sessionToken) await this.closeSession();
   }
 
   protected override async customFetch(
@@ -75,12 +99,17 @@ export class LibrarySession extends Base {
 
   /** Sends with this login's token. Any status is an answer. */
   async send(request: BmcRequest, withToken = true): Promise<Answer> {
-    const token = withToken ? await this.getSessionToken() : null;
-    if (token !== null) this.transport.hide(token);
-    const login = token === null ? {} : { "x-auth-token": token };
+    const login = withToken ? await this.loginHeaders() : {};
     const answer = await this.transport.send({ ...request, headers: { ...request.headers, ...login } });
     if (withToken && answer.status < 400) this.proven = true;
     return answer;
+  }
+
+  private async loginHeaders(): Promise<Record<string, string>> {
+    if (this.basic !== null) return { authorization: `Basic ${this.basic}` };
+    const token = await this.getSessionToken();
+    this.transport.hide(token);
+    return { "x-auth-token": token };
   }
 
   /** The library joins its base URL and whatever link the BMC gave: judged here, before anything is sent. */

@@ -1,14 +1,25 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { PitstopError } from "../../domain/errors.js";
-import type { BootOverride, PowerState } from "../../domain/snapshot.js";
+import { sameUuid, usableUuid } from "../../domain/machine-identity.js";
+import { type Reading, unreadable } from "../../domain/reading.js";
+import type { PowerState } from "../../domain/snapshot.js";
 import type { Target } from "../../domain/target.js";
 import type { JsonObject } from "../json.js";
 import { type Log, silent } from "../log.js";
 import { type Dialect, STANDARD } from "../quirks/quirk.js";
-import { dialectOf } from "../quirks/quirks.js";
+import { dialectOf, needsFirmware } from "../quirks/quirks.js";
 import type { RedfishClient } from "./client.js";
-import { sameUuid, usableUuid } from "./identity.js";
-import { type Boot, entityTagOf, linkOf, type ServiceRoot, SettingsResource, System } from "./resources.js";
+import { anotherMachine, macsOf, type ProvedIdentity } from "./identity.js";
+import {
+  type Boot,
+  entityTagOf,
+  idOf,
+  linkOf,
+  Manager,
+  type ServiceRoot,
+  SettingsResource,
+  System,
+} from "./resources.js";
 
 /**
  * Reads that follow each other within so long, with no write of ours between, are one look at the machine: `identify`
@@ -39,12 +50,17 @@ export class Machine {
   readonly sleep: (ms: number) => Promise<unknown>;
   readonly log: Log;
   private readonly now: () => number;
+  /** What {@link proved} was last compared with the machine; null: not since the last write, or the last call of `prove`. */
+  private comparedAt: number | null = null;
+  /** The identity that the first proof found; every later reading is compared with it, never with the reading before. */
+  private identity: ProvedIdentity | null = null;
   private readonly settingsLink: { known: boolean; link: string | null } = { known: false, link: null };
   private systemId: string | null = null;
   private system: System | null = null;
   /** The only system, as the collection showed it a moment ago. */
   private found: JsonObject | null = null;
   private seen: { look: Look; at: number } | null = null;
+  private last: Look | null = null;
 
   constructor(
     readonly client: RedfishClient,
@@ -75,10 +91,15 @@ export class Machine {
     return await this.lookAgain();
   }
 
-  /** As {@link look}, with the entity tag that a change needs. */
+  /** As {@link look}, with the entity tag that a change needs, of a machine whose identity was compared just now. */
   async lookToChange(): Promise<Look> {
-    const look = await this.look();
+    const look = (await this.compareIdentity()) ?? (await this.look());
     return look.inCollection && look.etag === null ? await this.lookAgain() : look;
+  }
+
+  /** The newest whole look, whenever that was: what the machine has, not how it is. */
+  async lastLook(): Promise<Look> {
+    return this.last ?? (await this.look());
   }
 
   /** The system as it is now, read now. */
@@ -86,6 +107,7 @@ export class Machine {
     const read = await this.readSystem();
     const look: Look = { ...read, settings: await this.readSettings(read.system) };
     this.seen = { look, at: this.now() };
+    this.last = look;
     return look;
   }
 
@@ -95,7 +117,7 @@ export class Machine {
   }
 
   /** The power alone: one request. */
-  async power(): Promise<PowerState> {
+  async power(): Promise<Reading<PowerState>> {
     const before = this.client.transport.sent;
     const read = await this.readSystem();
     const { system } = read;
@@ -109,6 +131,46 @@ export class Machine {
   /** Something was written: nothing that was read before counts any more. */
   wrote(): void {
     this.seen = null;
+    this.comparedAt = null;
+  }
+
+  /** `proved` keeps the identity that a proof found. */
+  proved(identity: ProvedIdentity): void {
+    this.identity = identity;
+    this.comparedAt = this.now();
+  }
+
+  /** Another activity begins: what was read for the last one is old. */
+  begin(): void {
+    this.wrote();
+  }
+
+  /**
+   * `compareIdentity` stands before each write: the machine that answers now must be the one that was proved. One comparison
+   * serves one look, and gives null. Errors: `refused` where another machine answers, or the proved UUID is gone.
+   */
+  async compareIdentity(): Promise<Look | null> {
+    if (this.comparedAt !== null && this.now() - this.comparedAt < ONE_LOOK_MS) return null;
+    const look = await this.lookAgain();
+    if (this.identity !== null && this.identity.macs.length > 0) {
+      const found = await macsOf(this, look.system);
+      if (!this.identity.macs.some((mac) => found.includes(mac))) {
+        throw anotherMachine(this.at, this.identity.macs.join(", "), found.join(", ") || "no MAC address");
+      }
+    }
+    this.comparedAt = this.now();
+    return look;
+  }
+
+  /** `useSettings` takes the resource that a refusal named for the settings resource; null where that shows no boot settings. */
+  async useSettings(path: string): Promise<Look | null> {
+    const before = { ...this.settingsLink };
+    Object.assign(this.settingsLink, { known: true, link: path });
+    const look = await this.lookAgain();
+    if (look.settings !== null) return look;
+    Object.assign(this.settingsLink, before);
+    this.seen = null;
+    return null;
   }
 
   private async readSystem(): Promise<Omit<Look, "settings">> {
@@ -117,31 +179,43 @@ export class Machine {
     this.found = null;
     const body = found ?? (await this.client.system(id).catch((error: unknown) => this.explainMissing(error, id)));
     const system = System.parse(body);
-    if (this.system === null) this.meet(await this.client.root(), system);
-    else this.refuseAnother(this.system, system);
+    if (this.system === null) await this.meet(await this.client.root(), system);
+    this.refuseAnother(system);
     this.system = system;
     return { system, etag: entityTagOf(body.Etag) ?? system["@odata.etag"], inCollection: found !== null };
   }
 
-  private meet(root: ServiceRoot, system: System): void {
-    const facts = {
+  private async meet(root: ServiceRoot, system: System): Promise<void> {
+    const made = {
       manufacturer: system.Manufacturer,
       model: system.Model,
       vendor: root.Vendor ?? Object.keys(root.Oem)[0] ?? null,
     };
+    const facts = { ...made, firmware: needsFirmware(made) ? await this.firmware(system) : null };
     const { dialect, quirks } = dialectOf(facts);
     this.dialect = dialect;
     this.log.debug({ ...facts, quirks }, "bmc met");
   }
 
-  /** Each read shows the UUID again for nothing: an address that changed hands is noticed. Some show none while off. */
-  private refuseAnother(before: System, now: System): void {
-    const [was, is] = [usableUuid(before.UUID), usableUuid(now.UUID)];
-    if (was === null || is === null || sameUuid(was, is)) return;
-    throw new PitstopError(
-      "refused",
-      `The system at ${this.at} was ${was} and is now ${is}: another machine answers there. Nothing more is done to it.`,
-    );
+  /** The BMC's firmware version; null where nobody says. A quirk is then applied by the maker alone. */
+  private async firmware(system: System): Promise<string | null> {
+    const [link] = system.Links.ManagedBy ?? [];
+    if (link === undefined) return null;
+    const answer = await this.client.get(link, [400, 404, 500, 501]).catch((error: unknown) => {
+      if (error instanceof PitstopError && error.code !== "unreachable") return null;
+      throw error;
+    });
+    return answer === null ? null : Manager.parse(answer.body).FirmwareVersion;
+  }
+
+  /** Each read shows the UUID again for nothing: an address that changed hands is noticed at once. */
+  private refuseAnother(now: System): void {
+    const was = this.identity?.uuid ?? null;
+    if (was === null) return;
+    const is = usableUuid(now.UUID);
+    if (is === null || !sameUuid(was, is)) throw anotherMachine(this.at, was, is ?? "a system without a UUID");
+    // A document that proved the machine by its MAC addresses has them compared apart.
+    if (this.identity?.macs.length === 0) this.comparedAt = this.now();
   }
 
   /**
@@ -154,8 +228,7 @@ export class Machine {
     const answer = await this.client.get(link, [404]);
     const settings = answer === null ? null : SettingsResource.parse(answer.body);
     const boot = settings?.Boot;
-    const holds =
-      boot !== undefined && (boot.BootSourceOverrideEnabled !== null || boot.BootSourceOverrideTarget !== null);
+    const holds = boot !== undefined && WRITTEN.some((name) => hasProperty(boot, name));
     this.settingsLink.known = true;
     this.settingsLink.link = holds ? link : null;
     if (!holds || answer === null) return null;
@@ -164,7 +237,7 @@ export class Machine {
 
   private async onlySystem(): Promise<string> {
     const whole = await this.client.wholeSystems();
-    const ids = whole?.map((system) => linkOf(system)?.split("/").filter(Boolean).at(-1) ?? "") ?? null;
+    const ids = whole?.map((system) => idOf(linkOf(system) ?? "")) ?? null;
     const known = ids ?? (await this.client.systemIds());
     const [only] = known;
     if (!only) {
@@ -175,7 +248,7 @@ export class Machine {
     }
     if (known.length === 1) {
       this.found = whole?.[0] ?? null;
-      return decoded(only);
+      return only;
     }
     throw new PitstopError(
       "invalid",
@@ -186,6 +259,7 @@ export class Machine {
   private async explainMissing(error: unknown, id: string): Promise<never> {
     if (!(error instanceof PitstopError) || error.facts.status !== 404) throw error;
     const ids = await this.client.systemIds();
+    if (ids.includes(id) || ids.length === 0) throw error;
     throw new PitstopError(
       "invalid",
       `The BMC at ${this.at} has no system ${JSON.stringify(id)}, but ${ids.slice(0, 16).join(", ")}; correct control.redfish.system.`,
@@ -194,45 +268,36 @@ export class Machine {
   }
 }
 
-/** An Id as its link has it; where its escapes are none, the text is the Id. */
-function decoded(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
-}
-
 const hasSettings = (system: System): boolean => system["@Redfish.Settings"].SettingsObject !== null;
 
+/** The properties of `Boot` that Pitstop writes. */
+const WRITTEN = [
+  ...(["BootSourceOverrideEnabled", "BootSourceOverrideTarget", "BootSourceOverrideMode"] as const),
+  ...(["HttpBootUri", "BootOrder"] as const),
+];
+
+/** Whether `Boot` shows the property, whatever its value: one that reads null, or of which only the list is there, is writable. */
+export const hasProperty = ({ raw }: Boot, name: string): boolean =>
+  typeof raw === "object" && raw !== null && (name in raw || `${name}@Redfish.AllowableValues` in raw);
+
 /** DSP0268 PowerState has transitional values: on its way down it is not yet off, on its way up no longer off. */
-export function powerOf(system: System): PowerState {
-  if (system.PowerState === "Off") return "Off";
+const POWER: Record<string, PowerState> = {
+  Off: "Off",
+  On: "On",
+  PoweringOn: "On",
+  PoweringOff: "On",
+  Paused: "On",
+};
+
+/** `powerOf` reads the power state; a word that DSP0268 does not have means nothing. */
+export function powerOf(system: System): Reading<PowerState> {
   if (system.PowerState === null) {
-    throw new PitstopError(
-      "unreachable",
-      "The BMC does not say whether the target is on; it may be starting. Try again later.",
-    );
+    return unreadable("The BMC does not say whether the target is on; it may be starting. Try again later.");
   }
-  return "On";
-}
-
-/** The override that the next boot will obey: what is pending in the settings resource, else what is set. */
-export function overrideOf({ system, settings }: Look): BootOverride {
-  const pending = settings !== null && enabledOf(settings.boot) !== "Disabled" ? settings.boot : null;
-  const boot = pending ?? system.Boot;
-  const mode = boot.BootSourceOverrideMode ?? system.Boot.BootSourceOverrideMode;
-  return {
-    enabled: enabledOf(boot),
-    target: boot.BootSourceOverrideTarget,
-    mode: mode === "UEFI" || mode === "Legacy" ? mode : null,
-    httpBootUri: boot.HttpBootUri,
-  };
-}
-
-function enabledOf(boot: Boot): BootOverride["enabled"] {
-  const enabled = boot.BootSourceOverrideEnabled;
-  return enabled === "Once" || enabled === "Continuous" ? enabled : "Disabled";
+  return (
+    POWER[system.PowerState] ??
+    unreadable(`The BMC says that the target is ${JSON.stringify(system.PowerState.slice(0, 40))}, neither on nor off.`)
+  );
 }
 
 /** Boot properties may be missing on the system where its settings resource has them. */
@@ -240,3 +305,7 @@ export const bootListOf = (
   { system, settings }: Look,
   name: keyof Boot & `${string}AllowableValues`,
 ): string[] | null => system.Boot[name] ?? settings?.boot[name] ?? null;
+
+/** Whether the system, or its settings resource, has the property. */
+export const inBoot = ({ system, settings }: Look, name: string): boolean =>
+  hasProperty(system.Boot, name) || (settings !== null && hasProperty(settings.boot, name));

@@ -1,104 +1,146 @@
 import { PitstopError } from "../../domain/errors.js";
+import { ABSENT, type Reading, unreadable } from "../../domain/reading.js";
 import type { MediaSlot } from "../../domain/snapshot.js";
-import { isObject, type JsonObject } from "../json.js";
-import { type Answer, faultOf, messagesOf } from "./faults.js";
+import type { Inserted } from "../control.js";
+import type { JsonObject } from "../json.js";
+import { type Answer, faultOf, messagesOf, namesIn } from "./faults.js";
+import { amended, PARAMETERS } from "./insert-parameters.js";
+import { followTask, laterOf, notYet } from "./later.js";
 import type { Machine } from "./machine.js";
-import { Manager, VirtualMedia } from "./resources.js";
+import { Manager, sameLink } from "./resources.js";
+import { holdsCd, insertedFrom, isVerified, type Slot, shows, slotFrom } from "./slots.js";
 
-/** A BMC opens the medium when it is told to insert it; over slow links that takes a while. */
+/** A BMC opens the medium when it is told to insert it; over slow links that takes a while. Milliseconds. */
 const READ_BACK_PAUSES_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
+
+/** A BMC that copies the medium takes minutes over it; an arming has five. Milliseconds. */
+const INSERT_MS = 200_000;
 
 /** Each slot that differs is ejected and waited for; the richest BMCs show four. */
 const MAX_SLOTS = 32;
 
-interface Slot extends MediaSlot {
-  media: VirtualMedia;
-}
+/** A manager for each BMC of a multi-node chassis; nobody asks more of them. */
+const MAX_MANAGERS = 8;
 
-/** The virtual media slots of one system, wherever the service keeps them. The path is remembered; its state is not. */
+/** The virtual media slots of one system, wherever the service keeps them. `MediaDrives` remembers the path, not its state. */
 export class MediaDrives {
   private link: string | null = null;
 
   constructor(private readonly machine: Machine) {}
 
-  async read(): Promise<MediaSlot[]> {
-    return (await this.slots()).map(({ slot, inserted, image }) => ({ slot, inserted, image }));
+  async read(): Promise<Reading<MediaSlot[]>> {
+    const slots = await this.slots();
+    if (slots === null) return ABSENT;
+    if (typeof slots === "string") return unreadable(slots);
+    return slots.map(({ slot, inserted, image, verifyCertificate }) => ({ slot, inserted, image, verifyCertificate }));
   }
 
-  /** Ensures that `url` is in a slot that can hold a CD; a slot that will not take it is passed over for the next. */
-  async insert(url: string): Promise<MediaSlot> {
+  /** See Media.insert. A slot that will not take the medium is passed over for the next. */
+  async insert(url: string, verify: boolean): Promise<Inserted> {
     this.refuseUrl(url);
-    const slots = (await this.slots()).filter((slot) => holdsCd(slot.media));
+    const slots = (await this.known()).filter((slot) => holdsCd(slot.media));
     const there = slots.find((slot) => slot.inserted && shows(slot, url));
-    if (there) return { slot: there.slot, inserted: true, image: there.image };
+    if (there && (!verify || isVerified(there, url))) return insertedFrom(there, url);
     const emptyFirst = [...slots].sort((a, b) => Number(a.inserted) - Number(b.inserted));
     let refusal: PitstopError | null = null;
     for (const slot of emptyFirst) {
       try {
-        await this.eject(slot);
-        return await this.put(slot, url);
+        if (slot.inserted) await this.eject(slot);
+        return await this.put(verify ? await this.verifying(slot, url) : slot, url);
       } catch (error) {
-        if (!(error instanceof PitstopError) || error.code !== "refused") throw error;
+        if (!(error instanceof PitstopError) || error.code !== "refused" || error.facts.identity === true) throw error;
         refusal ??= error;
       }
     }
     if (refusal) throw refusal;
     throw new PitstopError(
       "refused",
-      `${this.machine.target.name}'s BMC has no virtual CD or DVD drive; name another way in boot.via.`,
+      `${this.machine.target.name}'s BMC has no virtual CD or DVD drive; give pxe or uefi-http first in boot.via.`,
     );
   }
 
-  /** Ensures that each slot holds what it held. Only while the target is off: an ejected live medium corrupts its system. */
+  /** See Media.restore. A slot that appeared since is emptied too. */
   async restore(to: MediaSlot[]): Promise<void> {
-    if (to.length === 0) return;
-    for (const slot of await this.slots()) {
-      const before = to.find((one) => one.slot === slot.slot);
+    for (const slot of await this.known()) {
+      const before = to.find((one) => sameLink(one.slot, slot.slot));
       const wanted = before?.inserted === true ? before.image : null;
-      if ((slot.inserted ? slot.image : null) === wanted) continue;
-      await this.eject(slot);
-      if (wanted !== null) await this.put(slot, wanted);
+      if ((slot.inserted ? slot.image : null) !== wanted || (slot.inserted && before?.inserted !== true)) {
+        if (slot.inserted) await this.eject(slot);
+        if (wanted !== null) await this.put(slot, wanted);
+      }
+      await this.restoreVerification(slot, before?.verifyCertificate ?? null);
     }
   }
 
-  private async slots(): Promise<Slot[]> {
-    const link = await this.find();
+  private async restoreVerification(slot: Slot, before: boolean | null): Promise<void> {
+    if (before === null || slot.verifyCertificate === null || slot.verifyCertificate === before) return;
+    const answer = await this.patch(slot, { VerifyCertificate: before });
+    if (answer.status >= 400) throw faultOf(answer, `VerifyCertificate of ${slot.slot}`);
+  }
+
+  /** The slots; a text says why they cannot be read; null where the machine has none. */
+  private async slots(): Promise<Slot[] | string | null> {
+    const { client, dialect, target } = this.machine;
+    let any = false;
+    for await (const link of this.link === null ? this.places() : [this.link]) {
+      const bodies = await client.members(link, dialect.parentFirst);
+      any = true;
+      if (bodies.length > MAX_SLOTS) {
+        throw new PitstopError(
+          "refused",
+          `${target.name}'s BMC shows ${bodies.length} virtual media slots; this is no sane service. Reset the BMC.`,
+        );
+      }
+      if (bodies.length === 0) continue;
+      this.link = link;
+      const slots = bodies.map(slotFrom);
+      const bad = slots.find((slot) => typeof slot === "string");
+      return bad ?? slots.filter((slot) => typeof slot !== "string");
+    }
+    // A collection that was full and is empty now is looked for anew the next time.
+    this.link = null;
+    return any ? [] : null;
+  }
+
+  private async known(): Promise<Slot[]> {
+    const slots = await this.slots();
+    if (typeof slots !== "string") return slots ?? [];
+    throw new PitstopError(
+      "unreachable",
+      `The virtual media of ${this.machine.target.name} cannot be read now (${slots}).`,
+    );
+  }
+
+  /**
+   * The collections that may hold the drives, best first: the system's own (DSP0268 since ComputerSystem 1.13), those of all managers
+   * that it links, else that of the service's only manager.
+   */
+  private async *places(): AsyncGenerator<string> {
+    const { system } = await this.machine.look();
+    if (system.VirtualMedia !== null) yield system.VirtualMedia;
+    const linked = (system.Links.ManagedBy ?? []).slice(0, MAX_MANAGERS);
+    for (const manager of linked.length > 0 ? linked : await this.onlyManager()) {
+      const answer = await this.machine.client.get(manager, [404]);
+      const link = answer === null ? null : Manager.parse(answer.body).VirtualMedia;
+      if (link !== null) yield link;
+    }
+  }
+
+  private async onlyManager(): Promise<string[]> {
+    const { Managers: link } = await this.machine.client.root();
     if (link === null) return [];
-    const bodies = await this.machine.client.members(link, this.machine.dialect.parentFirst);
-    if (bodies.length > MAX_SLOTS) {
-      throw new PitstopError(
-        "refused",
-        `${this.machine.target.name}'s BMC shows ${bodies.length} virtual media slots; this is no sane service. Reset the BMC.`,
-      );
-    }
-    return bodies.flatMap((body) => {
-      const slot = slotFrom(body);
-      return slot === null ? [] : [slot];
-    });
-  }
-
-  /** The system's own collection (DSP0268 since ComputerSystem 1.13), else its manager's. */
-  private async find(): Promise<string | null> {
-    if (this.link !== null) return this.link;
-    const system = await this.machine.capabilities();
-    this.link = system.VirtualMedia ?? (await this.managersLink(system.Links.ManagedBy?.[0] ?? null));
-    return this.link;
-  }
-
-  private async managersLink(managerLink: string | null): Promise<string | null> {
-    if (managerLink === null) return null;
-    const manager = await this.machine.client.get(managerLink, [404]);
-    return manager === null ? null : Manager.parse(manager.body).VirtualMedia;
+    const links = await this.machine.client.links(link);
+    // With several nobody says whose drives they are.
+    return links.length === 1 ? links : [];
   }
 
   private async eject(slot: Slot): Promise<void> {
-    // Eject first, always: a drive may hold what it does not show. A refusal by a drive that says it is empty is fine.
-    if (!slot.inserted && this.machine.dialect.ejectEmptyDrive === "fails") return;
     const target = slot.media.Actions["#VirtualMedia.EjectMedia"].target;
     const answer =
       target !== null ? await this.post(target, {}) : await this.patch(slot, { Image: null, Inserted: false });
-    if (!slot.inserted) return;
     if (answer.status >= 400 && answer.status !== 404) throw faultOf(answer, `the ejection of ${slot.slot}`);
+    const later = laterOf(this.machine, answer);
+    if (later !== null) await followTask(this.machine, later, `the ejection of ${slot.slot}`, INSERT_MS);
     const after = await this.readBack(slot, (now) => !now.inserted);
     if (after?.inserted === true) {
       throw new PitstopError(
@@ -108,14 +150,20 @@ export class MediaDrives {
     }
   }
 
-  private async put(slot: Slot, url: string): Promise<MediaSlot> {
-    const target = slot.media.Actions["#VirtualMedia.InsertMedia"].target;
-    const full = { Image: url, Inserted: true, WriteProtected: true };
-    const body = this.machine.dialect.insertBody === "full" ? full : { Image: url };
-    const answer = target !== null ? await this.insertBy(target, body, url) : await this.patch(slot, full);
-    if (answer.status >= 400) throw faultOf(answer, `the medium in ${slot.slot}`);
+  private async put(slot: Slot, url: string): Promise<Inserted> {
+    const did = `the medium in ${slot.slot}`;
+    const answer = await this.ask(slot, url);
+    if (answer.status >= 400) throw this.insertRefusal(answer, did);
+    const later = laterOf(this.machine, answer);
+    if (
+      later !== null &&
+      (await followTask(this.machine, later, did, INSERT_MS)) === "running" &&
+      later.task !== null
+    ) {
+      throw notYet(this.machine, did, INSERT_MS);
+    }
     const after = await this.readBack(slot, (now) => now.inserted && shows(now, url));
-    if (after?.inserted === true && shows(after, url)) return { slot: slot.slot, inserted: true, image: after.image };
+    if (after?.inserted === true && shows(after, url)) return insertedFrom(after, url);
     throw new PitstopError(
       "refused",
       `${this.machine.target.name}'s BMC took the medium for ${slot.slot} but does not show it as inserted; ` +
@@ -123,21 +171,66 @@ export class MediaDrives {
     );
   }
 
-  /** DSP0268 leaves TransferProtocolType to the service, which derives it from the address; some must be told. */
-  private async insertBy(target: string, body: JsonObject, url: string): Promise<Answer> {
-    const answer = await this.post(target, body);
-    const asks = messagesOf(answer.body).some((m) => m.text.includes("TransferProtocolType"));
-    if (answer.status < 400 || !asks) return answer;
-    const scheme = new URL(url).protocol === "https:" ? "HTTPS" : "HTTP";
-    return await this.post(target, { ...body, TransferProtocolType: scheme, TransferMethod: "Stream" });
+  /** A drive may hold what it does not show: one that refuses is told to eject, and asked once more. */
+  private async ask(slot: Slot, url: string): Promise<Answer> {
+    const target = slot.media.Actions["#VirtualMedia.InsertMedia"].target;
+    const full = { Image: url, Inserted: true, WriteProtected: true };
+    if (target === null) return await this.patch(slot, full);
+    const body = this.machine.dialect.insertBody === "full" ? full : { Image: url };
+    const answer = await this.insertBy(target, body, url);
+    const eject = slot.media.Actions["#VirtualMedia.EjectMedia"].target;
+    const isTaken =
+      answer.status === 409 || messagesOf(answer.body).some(({ id }) => /InUse|Conflict|Already/.test(id));
+    if (!isTaken || eject === null || this.machine.dialect.ejectEmptyDrive === "fails") return answer;
+    await this.post(eject, {});
+    return await this.insertBy(target, body, url);
+  }
+
+  /** A refusal names what it misses, or what it does not take: each parameter is added once, and left out once. */
+  private async insertBy(target: string, first: JsonObject, url: string): Promise<Answer> {
+    let body = first;
+    const changed = new Set<string>();
+    for (;;) {
+      const answer = await this.post(target, body);
+      if (answer.status < 400) return answer;
+      const next = amended(body, answer, url, changed);
+      if (next === null) return answer;
+      body = next;
+    }
+  }
+
+  private insertRefusal(answer: Answer, did: string): PitstopError {
+    const fault = faultOf(answer, did);
+    const missed = namesIn(answer.body, PARAMETERS);
+    if (fault.code !== "refused" || missed.length === 0) return fault;
+    const message = `${fault.message.replace(/\.$/, "")}; Pitstop has no other ${missed.join(", ")} to give it, so give pxe or uefi-http first in boot.via.`;
+    return new PitstopError(fault.code, message, { facts: fault.facts });
+  }
+
+  /** Ensures that the slot checks the certificate of the server that it fetches from. */
+  private async verifying(slot: Slot, url: string): Promise<Slot> {
+    const isHttps = url.startsWith("https:");
+    if (isHttps && slot.verifyCertificate === false) {
+      await this.patch(slot, { VerifyCertificate: true });
+      const now = await this.readBack(slot, (one) => one.verifyCertificate === true);
+      if (now?.verifyCertificate === true) return now;
+    }
+    if (isHttps && slot.verifyCertificate === true) return slot;
+    throw new PitstopError(
+      "refused",
+      `${this.machine.target.name}'s BMC does not verify the certificate of the server that it reads ${slot.slot} from ` +
+        '(VerifyCertificate), so its boot path is only a claim; let its owner add "destructive-over-lan" to boot.allow.',
+    );
   }
 
   private async post(target: string, body: JsonObject): Promise<Answer> {
+    await this.machine.compareIdentity();
     const path = this.machine.client.transport.pathOf(target);
     return await this.machine.client.send({ method: "POST", path, body, again: "busy" });
   }
 
   private async patch(slot: Slot, body: JsonObject): Promise<Answer> {
+    await this.machine.compareIdentity();
     const path = this.machine.client.transport.pathOf(slot.slot);
     const tag = slot.media["@odata.etag"];
     const headers = tag === null ? {} : { headers: { "if-match": tag } };
@@ -149,7 +242,8 @@ export class MediaDrives {
   private async readBack(slot: Slot, done: (now: Slot) => boolean): Promise<Slot | null> {
     for (let i = 0; ; i++) {
       const answer = await this.machine.client.get(slot.slot, [404]);
-      const now = answer === null ? null : slotFrom(answer.body);
+      const read = answer === null ? null : slotFrom(answer.body);
+      const now = typeof read === "string" ? null : read;
       const pauseMs = READ_BACK_PAUSES_MS[i];
       if (now === null || done(now) || pauseMs === undefined) return now;
       await this.machine.sleep(pauseMs);
@@ -165,24 +259,3 @@ export class MediaDrives {
     );
   }
 }
-
-/**
- * `Inserted` may stay true after an ejection: no image, or no connection, is an empty drive whatever it says. What a
- * person put in by a console's applet has no image, and counts.
- */
-function slotFrom(body: JsonObject): Slot | null {
-  const media = VirtualMedia.parse(body);
-  const slot = media["@odata.id"];
-  if (!isObject(body) || slot === null) return null;
-  const image = media.Image === "" ? null : media.Image;
-  const held = image !== null || media.ConnectedVia === "Applet";
-  const inserted = media.Inserted !== false && held && media.ConnectedVia !== "NotConnected";
-  return { slot, inserted, image: inserted ? image : null, media };
-}
-
-/** Some services show an image without the scheme and host that it came from. */
-const shows = (slot: Slot, url: string): boolean =>
-  slot.image === url || (slot.image?.startsWith("/") === true && slot.image.length > 1 && url.endsWith(slot.image));
-
-const holdsCd = (media: VirtualMedia): boolean =>
-  media.MediaTypes === null || media.MediaTypes.length === 0 || media.MediaTypes.some((t) => t === "CD" || t === "DVD");

@@ -9,8 +9,9 @@ import { ActionInfo, type System } from "./resources.js";
 const WAYS: Record<ResetKind, readonly string[]> = {
   On: ["On", "ForceOn", "PushPowerButton"],
   ForceOff: ["ForceOff"],
-  // Pressing the button asks the system in the same way, where the BMC has no word of its own for it.
-  GracefulShutdown: ["GracefulShutdown", "PushPowerButton"],
+  // Pressing the button asks the system in the same way, where the BMC has no word of its own for it. HPE Cray EX calls it Off,
+  // beside ForceOff.
+  GracefulShutdown: ["GracefulShutdown", "PushPowerButton", "Off"],
   ForceRestart: ["ForceRestart", "PowerCycle"],
 };
 
@@ -24,11 +25,13 @@ export class Resets {
   constructor(private readonly machine: Machine) {}
 
   async ask(kind: ResetKind): Promise<void> {
+    await this.machine.compareIdentity();
     const system = await this.machine.capabilities();
     const action = system.Actions["#ComputerSystem.Reset"];
     if (action.target === null) throw this.cannot(kind, []);
     const allowed = await this.allowed(action);
-    const way = allowed === null ? WAYS[kind][0] : WAYS[kind].find((one) => allowed.includes(one));
+    const way =
+      allowed === null ? WAYS[kind][0] : WAYS[kind].find((one) => allowed.includes(one) && isMeant(one, allowed));
     if (way === undefined) throw this.cannot(kind, allowed ?? []);
     try {
       await this.send(action.target, way);
@@ -64,10 +67,13 @@ export class Resets {
     const offers = allowed.length === 0 ? "no resets" : allowed.join(", ");
     return new PitstopError(
       "refused",
-      `${this.machine.target.name}'s BMC cannot do ${kind} (it offers ${offers}); do it by hand, or use another control.`,
+      `${this.machine.target.name}'s BMC cannot do ${kind} (it offers ${offers}); do it by hand, or update the BMC's firmware.`,
     );
   }
 }
+
+/** Where `Off` is the only word for off, it may as well cut the power. */
+const isMeant = (way: string, allowed: readonly string[]): boolean => way !== "Off" || allowed.includes("ForceOff");
 
 const isLibraryReset = (way: string): way is keyof typeof LIBRARY_RESETS => way in LIBRARY_RESETS;
 

@@ -41,6 +41,9 @@ export const ServiceRoot = z.object({
   Vendor: text,
   Product: text,
   Systems: link,
+  Managers: link,
+  SessionService: link,
+  Links: section({ Sessions: link }),
   Oem: z.record(z.string(), z.unknown()).catch({}),
   ProtocolFeaturesSupported: section({
     ExpandQuery: section({ NoLinks: flag, ExpandAll: flag, Levels: flag }),
@@ -48,8 +51,7 @@ export const ServiceRoot = z.object({
 });
 export type ServiceRoot = z.infer<typeof ServiceRoot>;
 
-/** DSP0268 ComputerSystem.Boot; also found in a settings resource. */
-export const Boot = section({
+const BootFields = section({
   BootSourceOverrideEnabled: text,
   BootSourceOverrideTarget: text,
   BootSourceOverrideMode: text,
@@ -58,7 +60,20 @@ export const Boot = section({
   BootOptions: link,
   "BootSourceOverrideTarget@Redfish.AllowableValues": allowable,
   "BootSourceOverrideEnabled@Redfish.AllowableValues": allowable,
+  "BootSourceOverrideMode@Redfish.AllowableValues": allowable,
 });
+
+/**
+ * DSP0268 ComputerSystem.Boot; also found in a settings resource. `raw` keeps what the service showed: presence of a property says
+ * that it can be written, and a form that has no meaning is told as unreadable.
+ */
+export const Boot = z
+  .unknown()
+  .prefault(null)
+  .transform((given) => ({
+    ...BootFields.parse(given),
+    raw: given as unknown,
+  }));
 export type Boot = z.infer<typeof Boot>;
 
 export const System = z.object({
@@ -88,6 +103,7 @@ export type System = z.infer<typeof System>;
 
 export const SettingsResource = z.object({ "@odata.etag": entityTag, Boot });
 
+/** `Members` is null where the service shows no list. */
 export const Collection = z.object({
   Members: list(z.record(z.string(), z.unknown())),
   "Members@odata.nextLink": text,
@@ -101,9 +117,10 @@ export const BootOption = z.object({
   UefiDevicePath: text,
 });
 
-export const SecureBoot = z.object({ SecureBootEnable: flag, SecureBootCurrentBoot: text });
-
 export const Manager = z.object({ VirtualMedia: link, FirmwareVersion: text });
+
+/** DSP0268 Task; a task monitor answers with it too, or with nothing while the task runs. */
+export const Task = z.object({ TaskState: text, Messages: z.unknown().prefault(null) });
 
 export const EthernetInterface = z.object({ MACAddress: text, PermanentMACAddress: text });
 
@@ -114,6 +131,7 @@ export const VirtualMedia = z.object({
   Image: text,
   Inserted: flag,
   ConnectedVia: text,
+  VerifyCertificate: flag,
   Actions: section({
     "#VirtualMedia.InsertMedia": section({ target: text }),
     "#VirtualMedia.EjectMedia": section({ target: text }),
@@ -128,3 +146,18 @@ export const ActionInfo = z.object({
 export const entityTagOf = (given: unknown): string | null => entityTag.parse(given ?? null);
 
 export const linkOf = (member: JsonObject): string | null => link.parse(member);
+
+/** `idOf` cuts the Id from a link; a link may end in a slash. */
+export const idOf = (given: string): string => decoded(given.split("/").filter(Boolean).at(-1) ?? "");
+
+/** Two links to one resource may differ in a slash at the end. */
+export const sameLink = (a: string, b: string): boolean => a.replace(/\/+$/, "") === b.replace(/\/+$/, "");
+
+/** An Id as its link has it; where its escapes are none, the text is the Id. */
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}

@@ -66,6 +66,8 @@ export interface TransportOptions {
 export class Transport {
   readonly origin: string;
   readonly host: string;
+  /** Whether the BMC proved who it is before the first byte: only then may the password itself travel with each request. */
+  readonly verified: boolean;
   /** Requests sent so far, repeats included. */
   sent = 0;
   private readonly pool: BmcPool;
@@ -78,6 +80,7 @@ export class Transport {
     const url = new URL(options.origin);
     this.origin = url.origin;
     this.host = url.host;
+    this.verified = url.protocol === "https:" && options.trust.by !== "nothing";
     this.log = options.log ?? silent;
     this.sleep = options.sleep ?? ((ms) => delay(ms));
     this.exchangeMs = options.exchangeMs ?? EXCHANGE_MS;
@@ -163,6 +166,8 @@ export class Transport {
       path: request.path,
       headers: {
         accept: "application/json",
+        // Many embedded servers compress where the client does not say what it reads.
+        "accept-encoding": "identity",
         "odata-version": "4.0",
         "user-agent": "pitstop",
         ...(request.body === undefined ? {} : { "content-type": "application/json" }),
@@ -171,6 +176,16 @@ export class Transport {
       body: request.body === undefined ? null : JSON.stringify(request.body),
       signal: AbortSignal.timeout(this.exchangeMs),
     });
+    const encoding = response.headers["content-encoding"];
+    if (encoding !== undefined && encoding !== "identity" && response.statusCode < 400) {
+      await response.body.dump().catch(() => undefined);
+      throw new PitstopError(
+        "refused",
+        `${this.host} answered ${request.method} ${bare(request.path)} compressed (${String(encoding).slice(0, 40)}), ` +
+          "which Pitstop did not ask for and does not read; update the BMC's firmware.",
+        { facts: { arrived: true } },
+      );
+    }
     const text = await response.body.text();
     const headers = new Headers();
     for (const [name, value] of Object.entries(response.headers)) {

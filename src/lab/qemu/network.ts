@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { PitstopError } from "../../domain/errors.js";
-import { freePort } from "../../ports.js";
+import { freePort } from "../../free-port.js";
 import { HOST_SEEN_BY_GUEST } from "../guest-network.js";
 
 /** The file name's field in a BOOTP answer, without its end. */

@@ -38,6 +38,8 @@ export class Bmc {
   override: Override = { enabled: "Disabled", target: "None", uri: null };
   medium: string | null = null;
   password = PASSWORD;
+  /** Until then it answers nobody. */
+  awayUntil = Number.NEGATIVE_INFINITY;
   private sessions = new Set<string>();
   private version = 1;
   private shown: { system: Json; until: number } | null = null;

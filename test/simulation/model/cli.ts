@@ -21,6 +21,7 @@ export async function main(argv: string[]): Promise<number> {
       trace: { type: "boolean", default: false },
       quiet: { type: "boolean", default: false },
       first: { type: "boolean", default: false },
+      cut: { type: "string" },
       found: { type: "boolean", default: false },
       "until-broken": { type: "boolean", default: false },
       "list-mutations": { type: "boolean", default: false },
@@ -36,11 +37,13 @@ export async function main(argv: string[]): Promise<number> {
   const seeds: Played[] = values.found
     ? FOUND
     : Array.from({ length: Number(values.seeds) }, (_, i) => ({ seed: first + i, first: values.first }));
+  const [who, phase = ""] = values.cut?.split(":") ?? [];
+  const cut = who === "site" || who === "bmc" ? { cut: { who, phase } as const } : {};
   const startedAt = process.hrtime.bigint();
   const all: Story[] = [];
   const broken: Story[] = [];
   for (const { seed, first } of seeds) {
-    const told = { ...(await runSeed(seed, { quiet: values.quiet, first })), first };
+    const told = { ...(await runSeed(seed, { quiet: values.quiet, first, ...cut })), first };
     all.push({ ...told, story: [] });
     if (values.trace) console.log(told.story.join("\n"));
     if (!told.broken) continue;

@@ -1,3 +1,4 @@
+import type { BmcFault } from "./adversary.js";
 import { Bmc, quoting } from "./bmc.js";
 import { after, current, elapsed, inWorld, type Life, outside } from "./clock.js";
 import type { Machine } from "./machine.js";
@@ -14,6 +15,7 @@ interface Listener {
 const broken = (code: string) => Object.assign(new Error(code), { code });
 /** The site's own bound of one answer (headersTimeout). */
 const SILENT_MS = 15_000;
+const CUT_OFF: BmcFault = { kind: "silent", executed: false };
 
 /** Everything that goes over a wire: between the site and BMCs and homes, and between targets and the site. */
 export class Network {
@@ -41,7 +43,8 @@ export class Network {
 
   private async toBmc(machine: Machine, request: HttpRequest) {
     const session = inActivityOf();
-    const fault = this.world.adversary.bmc(request, machine);
+    const isAway = this.world.now() < machine.bmc.awayUntil;
+    const fault = isAway ? CUT_OFF : this.world.adversary.bmc(request, machine);
     const act = () => {
       if (fault?.kind === "expired") machine.bmc.expireSessions();
       const done = fault === null || fault.executed;

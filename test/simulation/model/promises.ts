@@ -1,3 +1,4 @@
+import { known as knownValue } from "../../../src/domain/reading.js";
 import { SessionRecord } from "../../../src/domain/record.js";
 import type { SessionSummary } from "../../../src/domain/session.js";
 import type { BootSnapshot } from "../../../src/domain/snapshot.js";
@@ -156,7 +157,8 @@ export class Promises {
       this.break(2, `${machine.name}'s boot snapshot was replaced while it was open.`);
     }
     known.snapshot = text;
-    if (kept.state.override.enabled !== "Disabled" || kept.state.media.some((slot) => slot.inserted)) {
+    const [override, media] = [knownValue(kept.state.override), knownValue(kept.state.media)];
+    if (override?.enabled !== "Disabled" || media?.some((slot) => slot.inserted) !== false) {
       this.break(2, `${machine.name}'s home was learnt while it was armed.`);
     }
   }

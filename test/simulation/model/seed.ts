@@ -30,6 +30,8 @@ export interface Options {
   quiet?: boolean;
   /** Only the faults of the first stream: what a seed meant before the others came. */
   first?: boolean;
+  /** The site, or a BMC, is away for 40 min from the moment on in which a session enters this phase; nothing else happens. */
+  cut?: { who: "site" | "bmc"; phase: string };
 }
 
 /** Runs one seed, from the first start to the last machine at home. */
@@ -93,12 +95,14 @@ function begin(world: World): void {
   world.startSessions();
   world.startSite();
   const { random } = world;
-  disturbLater(world);
+  if (!world.options.cut) disturbLater(world);
   for (const machine of world.machines) {
     const action = random.pick(["active", "active", "active", "resume", "passive", "cycle", "approved"]);
     after(random.between(500, 3_000), () => world.startSession(machine, { action }));
-    disturb(world, machine);
+    if (world.options.cut) approve(world, machine);
+    else disturb(world, machine);
   }
+  if (world.options.cut) return;
   const kills: [number, () => void][] = [
     [0.5, () => world.adversary.does("site killed", 1) && world.killSite(random.between(200, 90_000))],
     [0.5, () => world.adversary.does("sessions killed", 1) && world.killSessions(random.between(200, 90_000))],
@@ -109,6 +113,12 @@ function begin(world: World): void {
   for (const [share, act] of kills) {
     for (let n = 0; n < 3; n++) if (random.chance(share)) after(random.between(1_000, 8 * MINUTE), act);
   }
+}
+
+function approve(world: World, machine: Machine): void {
+  const run = world.temporal.open(`maintenance/${machine.name}`);
+  if (run?.phase === "waiting") void run.update("approve", { by: "bob" });
+  after(20_000, () => approve(world, machine));
 }
 
 function losePower(world: World): void {
@@ -163,9 +173,10 @@ function disturb(world: World, machine: Machine): void {
   const often = () => {
     const run = session();
     if (run?.phase === "waiting" && random.chance(0.7)) void run.update("approve", { by: "bob" });
-    if (run?.phase === "stranded" && adversary.does("person retries", 0.5))
-      void run.update("retryRestore", { by: "bob" });
-    else if (run?.phase === "stranded" && adversary.does("person releases", 0.2)) release(world, machine);
+    // A person may act where one is called, and where the session only waits for what is away.
+    const mayAct = run?.phase === "stranded" || Boolean(run?.query<SessionStatus>("status")?.waitingFor);
+    if (mayAct && adversary.does("person retries", 0.5)) void run?.update("retryRestore", { by: "bob" });
+    else if (mayAct && adversary.does("person releases", 0.4)) release(world, machine);
     if (adversary.active) after(20_000, often);
   };
   after(20_000, often);

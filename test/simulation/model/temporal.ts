@@ -229,6 +229,7 @@ export class Execution {
     if (name !== "PitstopPhase") return;
     this.temporal.world.tell(`session ${this.runId.slice(0, 4)}: ${String(value)}`);
     this.temporal.world.promises.phase(this, String(value));
+    this.temporal.world.entered(this, String(value));
   }
 
   signal(name: string, payload: unknown, lateMs: number): void {
@@ -378,7 +379,7 @@ class Call {
     const context: Context = {
       life: worker.life,
       activity: {
-        info: { isLocal: this.local },
+        info: { isLocal: this.local, attempt: nth },
         session: this.run.runId,
         cancellationSignal: abort.signal,
         heartbeat: () => this.heartbeat(running),

@@ -1,10 +1,10 @@
 import type { Client } from "@temporalio/client";
 import type { Logger } from "pino";
-import type { SiteEntry } from "../../../src/boot/site.js";
 import { Action } from "../../../src/domain/action.js";
 import { Image } from "../../../src/domain/image.js";
 import type { SessionRequest } from "../../../src/domain/session.js";
 import { Target } from "../../../src/domain/target.js";
+import type { SiteEntry } from "../../../src/site/entry.js";
 import type { ObjectStore } from "../../../src/stores/store.js";
 import { temporalLink } from "../../../src/temporal/link.js";
 import { startSessions } from "../../../workers/sessions.js";
@@ -21,10 +21,11 @@ import { Network } from "./network.js";
 import { Promises } from "./promises.js";
 import { Random } from "./random.js";
 import type { Options } from "./seed.js";
-import { Temporal } from "./temporal.js";
+import { type Execution, Temporal } from "./temporal.js";
 
 const DATA = "/data";
 export const LEASE_MS = 120_000;
+const CUT_MS = 40 * 60_000;
 
 let present: World | null = null;
 /** The world of the seed that runs: the shims of what the product imports find it here. */
@@ -56,11 +57,15 @@ export class World {
   /** When the site last came up after its clock had been set back: it cannot know how old the leases in its journal are. */
   siteFoundBackAt = Number.NEGATIVE_INFINITY;
 
+  private wasCut = false;
+
   constructor(
     readonly seed: number,
-    { quiet = false, first = false }: Options,
+    readonly options: Options,
   ) {
     present = this;
+    const { first = false, cut } = options;
+    const quiet = options.quiet === true || cut !== undefined;
     this.random = new Random(seed);
     this.adversary = new Adversary(new Random(seed + 1_000_003), elapsed, quiet);
     this.later = new Later(new Random(seed + 2_000_003), elapsed, this.adversary.hits, quiet || first);
@@ -82,6 +87,18 @@ export class World {
 
   tell(line: string): void {
     this.story.push(`${(elapsed() / 1000).toFixed(3).padStart(10)}  ${line}`);
+  }
+
+  /** Cuts off who is to be cut off in this phase, once; a person who is called for that is called in vain. */
+  entered(run: Execution, phase: string): void {
+    const { cut } = this.options;
+    if (!cut) return;
+    if (phase === "stranded") this.promises.break(1, `${run.id} calls a person for what is only away.`);
+    if (phase !== cut.phase || this.wasCut) return;
+    this.wasCut = true;
+    this.tell(`the ${cut.who} is cut off for ${CUT_MS / 60_000} minutes`);
+    for (const machine of this.machines) if (cut.who === "bmc") machine.bmc.awayUntil = elapsed() + CUT_MS;
+    if (cut.who === "site") inWorld(() => after(1, () => this.killSite(CUT_MS)));
   }
 
   startSite(): void {
@@ -125,7 +142,7 @@ export class World {
         temporal: { client: this.temporal.client() } as never,
         catalogue: this.catalogue.asCatalogue(),
         objects: this.objects,
-        door: {} as never,
+        sessions: {} as never,
         watch: () => undefined,
         log: this.log("sessions"),
       });

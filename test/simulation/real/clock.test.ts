@@ -22,16 +22,22 @@ test("an action that is missing is missed, whatever the clock did in between", (
     ...[asked(50), line(50, "power kill (Reset ForceOff)"), asked(55), line(55, "power start pxe (Reset On)")],
     ...[asked(70), line(70, "power kill (Reset ForceOff)"), asked(75), line(75, "power start disk (Reset On)")],
   ]);
+  const result = "done" as const;
   const told = [
-    ...[49, 54].map((second, i) => ({ at: at(second), what: i === 0 ? "ForceOff" : "On", why: "test" })),
-    ...[69, 74].map((second, i) => ({ at: at(second - HALF_AN_HOUR), what: i === 0 ? "ForceOff" : "On", why: "test" })),
+    ...[49, 54].map((second, i) => ({ at: at(second), what: i === 0 ? "ForceOff" : "On", why: "test", result })),
+    ...[69, 74].map((second, i) => ({
+      at: at(second - HALF_AN_HOUR),
+      what: i === 0 ? "ForceOff" : "On",
+      why: "test",
+      result,
+    })),
   ];
   const inOrder = told.map((action) => ({ ...action, at: trueTime(action.at, BEGAN, jumps) }));
   expect(powerComplaints("On", log, inOrder)).toEqual([]);
   expect(powerComplaints("On", log, inOrder.slice(0, 3))).toEqual([
     `No record explains the start by Reset On at ${at(75)}.`,
   ]);
-  const more = [...inOrder, { at: at(80), what: "ForceOff", why: "test" }];
+  const more = [...inOrder, { at: at(80), what: "ForceOff", why: "test", result }];
   expect(powerComplaints("On", { ...log, accepted: 5 }, more)).toEqual([
     `The BMC knows nothing of the ForceOff at ${at(80)} that it took.`,
   ]);

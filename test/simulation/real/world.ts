@@ -21,8 +21,8 @@ import type { LabConfigInput } from "../../../src/lab/config.js";
 import type { Lab } from "../../../src/lab/lab.js";
 import { openLab } from "../../../workers/lab.js";
 import { cacheFolder } from "../../support/cache.js";
+import { freePort } from "../../support/free-port.js";
 import { Running, until } from "../../support/operator.js";
-import { freePort } from "../../support/ports.js";
 import type { Jump } from "./clock.js";
 import { LinesByTarget } from "./lines.js";
 

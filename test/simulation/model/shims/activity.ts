@@ -2,7 +2,7 @@ import { ApplicationFailure, CancelledFailure } from "@temporalio/common";
 import { current } from "../clock.js";
 
 export interface ActivityContext {
-  info: { isLocal: boolean };
+  info: { isLocal: boolean; attempt: number };
   /** The session on whose behalf it runs, for the promises. */
   session: string;
   cancellationSignal: AbortSignal;

@@ -6,8 +6,10 @@ import type {
   BootDiagnosis,
   CampaignPlan,
   CampaignRequest,
+  Grade,
   HomeVerdict,
   PlannedTask,
+  PlannedWay,
   PowerAction,
   SessionPlan,
   SessionRequest,
@@ -62,17 +64,18 @@ export type Whereabouts = "off" | "home" | "image" | "unknown";
 export interface SiteActivities {
   /** Identity compared, boot state and home's answers read, fsynced in the site's journal. Writes nothing to the target. */
   captureSnapshot(input: { plan: SitePlan }): Promise<Effects & { snapshot: BootSnapshot; notes: string[] }>;
-  /** The image's files are in the site's cache, with matching digests. */
-  stageImage(input: { plan: SitePlan }): Promise<{ fetchedBytes: number }>;
+  /** What the way serves of the image is in the site's cache, with matching digests. `refused` where the site cannot serve it. */
+  stageImage(input: { plan: SitePlan; way: PlannedWay }): Promise<{ fetchedBytes: number }>;
   /**
-   * The boot server serves the session's script and the override is set and read back. `wrote`: whether anything was written to the
-   * target; a failure tells the same as {@link FailedEffects}. `grade`: `lan` where the BMC does not verify where the medium is from.
+   * The boot server serves what the way publishes, and the next boot is by this way, read back. `wrote`: whether anything was written to
+   * the target; a failure tells the same as {@link FailedEffects}. `grade`: what the way proved to be, `lan` where its BMC verifies nothing.
    */
   armTarget(input: {
     plan: SitePlan;
     epoch: number;
+    way: PlannedWay;
     wasOff: boolean;
-  }): Promise<Effects & { wrote: boolean; grade: SessionPlan["grade"]; notes: string[] }>;
+  }): Promise<Effects & { wrote: boolean; grade: Grade; notes: string[] }>;
   /**
    * The target is off. `home`: its own system runs (graceful, with deadline and policy). `image`: the image runs; where
    * it may have given way to the target's own system, that one is left alone, and `off` is false; `mute`: because nothing at all
@@ -90,15 +93,20 @@ export interface SiteActivities {
   }): Promise<Effects & { off: boolean; mute?: boolean; tookMs: number }>;
   /** Where the target is now: off, in its own system, in the image, or somewhere that cannot be told. */
   locateTarget(input: { plan: SitePlan; snapshot: BootSnapshot }): Promise<Effects & { where: Whereabouts }>;
-  /** The target is on. With `epoch`: armed, read back while it was off, before the power-on. */
-  ensureOn(input: { plan: SitePlan; epoch: number | null; wasOff: boolean; why: string }): Promise<Effects>;
+  /** The target is on. With `epoch` and `way`: armed, read back while it was off, before the power-on. Both are null on the way home. */
+  ensureOn(
+    input: { plan: SitePlan; wasOff: boolean; why: string } & (
+      | { epoch: number; way: PlannedWay }
+      | { epoch: null; way: null }
+    ),
+  ): Promise<Effects>;
   /**
    * The target's control answers and is the machine that was proved. Waiting is the retry policy's: an attempt only asks. `attempts`:
    * how many it took; one: nothing was away.
    */
   awaitControl(input: { plan: SitePlan }): Promise<Effects & { attempts: number }>;
-  /** What is known of a boot that made no contact. */
-  diagnoseBoot(input: { plan: SitePlan }): Promise<Effects & { diagnosis: BootDiagnosis }>;
+  /** What is known of a boot by this way that made no contact. */
+  diagnoseBoot(input: { plan: SitePlan; way: PlannedWay }): Promise<Effects & { diagnosis: BootDiagnosis }>;
   /** The task has been run by the agent. Heartbeats while the agent works. */
   offerTask(input: { plan: SitePlan; task: PlannedTask }): Promise<TaskResult>;
   /** Override, media and boot order are those of the snapshot; the boot server serves home; the agent's token is void. */

@@ -17,6 +17,7 @@ import {
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import type { Target } from "../src/domain/target.js";
 import type { ObjectStore } from "../src/stores/store.js";
+import { usableWays } from "../src/ways/ways.js";
 
 /** What remains between the sum of all deadlines and the absolute one, for a restore that is tried again. */
 const RESERVE_MS = 60 * 60_000;
@@ -42,7 +43,7 @@ export async function planSession(catalogue: Catalogue, objects: ObjectStore, in
     target,
     adopted: adopted && adopted.session !== input.session ? adopted : null,
   };
-  const restoreOnly = { action: null, image: null, via: null, grade: "lan", limits: limitsOf(target, null) } as const;
+  const restoreOnly = { action: null, image: null, ways: [], limits: limitsOf(target, null, 0) };
   if (request.restoreOnly) {
     if (!adopted) {
       throw new PitstopError("conflict", `${target.name} has no open boot snapshot, so there is nothing to restore.`);
@@ -64,21 +65,13 @@ async function planWork(
   objects: ObjectStore,
   target: Target,
   request: z.output<typeof SessionRequest>,
-): Promise<Pick<SessionPlan, "action" | "image" | "via" | "grade" | "limits">> {
+): Promise<Pick<SessionPlan, "action" | "image" | "ways" | "limits">> {
   if (!request.action) {
     throw new PitstopError("invalid", 'Name an action, for example "inventory"; "pitstop get actions" lists them.');
   }
   const action = await mustHave(catalogue, "Action", request.action, "actions");
   const image = await imageFor(catalogue, action, request.image);
-  const via = image ? (target.boot.via[0] ?? null) : null;
-  // Plain netboot is a claim of identity only; a medium that the BMC fetches over TLS is not.
-  const grade = via === "virtual-media" ? "sealed" : "lan";
-  if (action.destructive && grade === "lan" && !target.boot.allow.includes("destructive-over-lan")) {
-    throw new PitstopError(
-      "refused",
-      `${action.name} is destructive and ${target.name} boots over plain ${via}, where identity is only a claim; boot it via virtual-media, or let its owner add "destructive-over-lan" to boot.allow.`,
-    );
-  }
+  const ways = image ? usableWays(target, image, action) : [];
   return {
     action: {
       name: action.name,
@@ -92,9 +85,8 @@ async function planWork(
       params: paramsOf(action, request.params),
     },
     image,
-    via,
-    grade,
-    limits: limitsOf(target, action),
+    ways,
+    limits: limitsOf(target, action, ways.length),
   };
 }
 
@@ -194,9 +186,9 @@ async function imageFor(catalogue: Lookup, action: Action, asked: string | undef
   return image;
 }
 
-function limitsOf(target: Target, action: Action | null): SessionPlan["limits"] {
+function limitsOf(target: Target, action: Action | null, ways: number): SessionPlan["limits"] {
   const limits = action?.limits;
-  return withTotal({
+  return withTotal(ways, {
     gracefulMs: durationMs(target.shutdown.graceful),
     bootMs: limits ? durationMs(limits.boot) : 0,
     bootAttempts: limits?.bootAttempts ?? 0,
@@ -206,8 +198,8 @@ function limitsOf(target: Target, action: Action | null): SessionPlan["limits"] 
   });
 }
 
-/** The whole session's length: each deadline once, each boot attempt's, and a reserve. */
-function withTotal(l: Omit<SessionPlan["limits"], "totalMs">): SessionPlan["limits"] {
-  const bootsMs = (l.bootMs * l.bootAttempts * (l.bootAttempts + 1)) / 2;
+/** The whole session's length: each deadline once, each boot attempt's of each way, and a reserve. */
+function withTotal(ways: number, l: Omit<SessionPlan["limits"], "totalMs">): SessionPlan["limits"] {
+  const bootsMs = (ways * l.bootMs * l.bootAttempts * (l.bootAttempts + 1)) / 2;
   return { ...l, totalMs: l.gracefulMs + bootsMs + l.workMs + l.homeMs + RESERVE_MS };
 }

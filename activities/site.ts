@@ -7,18 +7,20 @@ import {
   refuseUnreadable,
   restoreBootState,
 } from "../src/control/boot-state.js";
-import type { BootChoice, Capabilities } from "../src/control/control.js";
+import type { Capabilities } from "../src/control/control.js";
 import { ensureOff, ensureOn, type OffHow } from "../src/control/ensure.js";
-import { armedOn, armNextBoot } from "../src/control/transitions.js";
+import { armedOn } from "../src/control/transitions.js";
 import { PitstopError } from "../src/domain/errors.js";
 import { InventoryReport } from "../src/domain/inventory.js";
-import { known } from "../src/domain/reading.js";
-import type { PlannedTask, PowerAction, SitePlan, TaskResult } from "../src/domain/session.js";
+import { ABSENT, known } from "../src/domain/reading.js";
+import type { Grade, PlannedTask, PlannedWay, PowerAction, SitePlan, TaskResult } from "../src/domain/session.js";
 import type { BootSnapshot, BootState, HomeAnswer, PowerState } from "../src/domain/snapshot.js";
 import type { HomeCheck } from "../src/domain/target.js";
 import type { SiteEntry } from "../src/site/entry.js";
 import type { Site } from "../src/site/site.js";
 import type { ObjectStore } from "../src/stores/store.js";
+import { allowsLan } from "../src/ways/way.js";
+import { wayOf } from "../src/ways/ways.js";
 import { askedToStop, attempt, cancellation } from "./activity.js";
 import type { Effects, SiteActivities } from "./contract.js";
 import type { Collected, Controls } from "./controls.js";
@@ -87,15 +89,15 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
       });
     },
 
-    async stageImage({ plan }) {
+    async stageImage({ plan, way }) {
       await own(plan);
-      return await site.stage(plan, () => undefined, cancellation());
+      return await site.stage(plan, way, () => undefined, cancellation());
     },
 
-    armTarget: ({ plan, epoch, wasOff }) =>
+    armTarget: ({ plan, ...arming }) =>
       use(
         plan,
-        async (can, collected) => ({ ...(await arm(site, can, plan, epoch, wasOff)), wrote: collected.wrote() }),
+        async (can, collected) => ({ ...(await arm(site, can, plan, arming)), wrote: collected.wrote() }),
         () => own(plan),
       ),
 
@@ -123,18 +125,19 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
     locateTarget: ({ plan, snapshot }) =>
       use(plan, async (can) => ({ where: await locate(deps, powerOf(can), plan, snapshot) })),
 
-    ensureOn: ({ plan, epoch, wasOff, why }) =>
+    ensureOn: ({ plan, epoch, way, wasOff, why }) =>
       use(
         plan,
         async (can, collected) => {
           const options = { why, signal: cancellation(), note: note(plan) };
-          const armAgain = async (again: number) => {
+          const armAgain = async (arming: Arming) => {
             seenOff(site, plan);
-            await arm(site, can, plan, again, wasOff);
+            await takeEarlierMediumOut(site, can, plan, arming.way);
+            await arm(site, can, plan, arming);
           };
           const done = await (epoch === null
             ? ensureOn(powerOf(can), options)
-            : armedOn(can, () => armAgain(epoch), options));
+            : armedOn(can, () => armAgain({ epoch, way, wasOff }), options));
           collected.powerActions.push(...done.actions);
           return {};
         },
@@ -148,7 +151,8 @@ export function siteActivities(deps: SiteDeps): SiteActivities {
         return { attempts: attempt() };
       }),
 
-    diagnoseBoot: ({ plan }) => use(plan, async (can) => ({ diagnosis: await diagnose(deps, powerOf(can), plan) })),
+    diagnoseBoot: ({ plan, way }) =>
+      use(plan, async (can) => ({ diagnosis: await diagnose(deps, powerOf(can), plan, way) })),
 
     async offerTask({ plan, task }) {
       refuseUnplannedDestruction(plan, task);
@@ -242,7 +246,7 @@ async function refuseDoubtfulPower(
   );
 }
 
-/** The grade of the boot path and the owner's leave were asked for the action: what is supplied later is bound by that. */
+/** The plan asked for the grade of the ways and the owner's leave by its action: a task that is supplied later is bound by that. */
 function refuseUnplannedDestruction(plan: SitePlan, task: PlannedTask): void {
   if (!task.destructive || plan.action?.destructive) return;
   throw new PitstopError(
@@ -286,42 +290,44 @@ function refusePending(plan: SitePlan, can: Capabilities, state: BootState): voi
   }
 }
 
-/** The boot server serves the session's script, the medium is in, and the override is set and read back. */
+/** One arming: its number, and the way by which the target boots. */
+interface Arming {
+  epoch: number;
+  way: PlannedWay;
+  wasOff: boolean;
+}
+
+/** The boot server serves what the way publishes, and the next boot is by this way, read back. */
 async function arm(
   site: Site,
   can: Capabilities,
   plan: SitePlan,
-  epoch: number,
-  wasOff: boolean,
-): Promise<{ grade: SitePlan["grade"]; notes: string[] }> {
-  const { mediaUrl, httpBootUri } = await site.publish(plan.target.name, plan.session, epoch, wasOff);
-  const { name, boot } = plan.target;
-  let { grade } = plan;
-  const notes: string[] = [];
-  if (mediaUrl !== null) {
-    if (can.media === null) {
-      throw new PitstopError(
-        "refused",
-        `${name}'s control has no virtual media; give pxe or uefi-http first in boot.via.`,
-      );
-    }
-    // Without the owner's leave a destructive action needs a path that is proved, not claimed.
-    const verify = plan.action?.destructive === true && !boot.allow.includes("destructive-over-lan");
-    const medium = await can.media.insert(mediaUrl, { verify });
-    if (!medium.verified && grade === "sealed") {
-      grade = "lan";
-      notes.push(`${name}'s BMC does not verify the server that its medium is from, so its boot path counts as lan.`);
-    }
-  }
-  const armed = await armNextBoot(can, plan.target, choiceOf(plan, httpBootUri));
-  return { grade, notes: [...notes, ...armed.notes] };
+  { epoch, way: planned, wasOff }: Arming,
+): Promise<{ grade: Grade; notes: string[] }> {
+  const { target } = plan;
+  const way = wayOf(planned.via);
+  const urls = await site.publish(target.name, plan.session, epoch, planned, wasOff);
+  // Without the owner's leave a destructive action needs a way that is proved, not claimed.
+  const verify = plan.action?.destructive === true && !allowsLan(target);
+  const { notes, bmcVerifies } = await way.arm(can, { target, urls, verify });
+  const graded = way.grade(target, { bmcUrl: urls.mediaUrl, bmcVerifies });
+  if (graded.grade === "sealed" || planned.grade === "lan") return { grade: graded.grade, notes };
+  return { grade: graded.grade, notes: [`${target.name} ${graded.why}, so its boot way counts as lan.`, ...notes] };
 }
 
-function choiceOf(plan: SitePlan, uri: string): BootChoice {
-  if (plan.via === "uefi-http") return { via: "uefi-http", uri };
-  if (plan.via === "virtual-media") return { via: "virtual-media" };
-  if (plan.via === "pxe") return { via: "pxe" };
-  throw new PitstopError("internal", "A session without a boot path was armed.");
+/**
+ * A medium that an earlier way left in its drive leaves before another way boots: a BMC that copied it may boot it again. Only while
+ * the target is off.
+ */
+async function takeEarlierMediumOut(site: Site, can: Capabilities, plan: SitePlan, now: PlannedWay): Promise<void> {
+  const publishesMedium = ({ via }: PlannedWay) => wayOf(via).publishes === "medium";
+  const earlier = plan.ways.slice(
+    0,
+    plan.ways.findIndex(({ via }) => via === now.via),
+  );
+  if (publishesMedium(now) || !earlier.some(publishesMedium) || can.media === null) return;
+  const before = known(site.entry(plan.target.name)?.snapshot?.state.media ?? ABSENT);
+  if (before !== null) await can.media.restore(before);
 }
 
 /** The finding of the task that makes the action's report must be that report. */

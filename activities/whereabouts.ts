@@ -1,9 +1,10 @@
 import { readPower } from "../src/control/boot-state.js";
 import type { Power } from "../src/control/control.js";
 import { known } from "../src/domain/reading.js";
-import type { BootDiagnosis, SitePlan } from "../src/domain/session.js";
+import type { BootDiagnosis, PlannedWay, SitePlan } from "../src/domain/session.js";
 import type { BootSnapshot, HomeAnswer } from "../src/domain/snapshot.js";
 import type { SiteEntry } from "../src/site/entry.js";
+import { wayOf } from "../src/ways/ways.js";
 import type { Whereabouts } from "./contract.js";
 import type { SiteDeps } from "./site.js";
 
@@ -82,11 +83,12 @@ function speaksForHome(answer: HomeAnswer, before: HomeAnswer[]): boolean {
   return true;
 }
 
-/** Why a boot made no contact: what of it was seen, in one sentence that says where to look. */
+/** Why a boot by this way made no contact: what of it was seen, in one sentence that says where to look. */
 export async function diagnose(
   deps: Pick<SiteDeps, "site" | "askHome">,
   power: Power,
   plan: SitePlan,
+  { via }: PlannedWay,
 ): Promise<BootDiagnosis> {
   const state = await readPower(power);
   const contacts = deps.site.contacts(plan.target.name);
@@ -94,38 +96,5 @@ export async function diagnose(
   const homeAnswering = answers.some((answer) => answer.answered);
   const bootProgress = state === "On" ? known(await power.progress()) : null;
   const seen = { power: state, ...contacts, homeAnswering, bootProgress };
-  return { ...seen, summary: plan.via === "virtual-media" ? summaryOfMedium(seen) : summaryOf(seen) };
-}
-
-function summaryOf(seen: Omit<BootDiagnosis, "summary">): string {
-  if (seen.power === "Off") return "it is off; it was turned off, or turned itself off, during the boot.";
-  if (seen.homeAnswering) {
-    return seen.scriptFetched
-      ? "its own system runs; it fetched the boot script and then went on to its disk."
-      : "its own system runs; the boot override was ignored, or the network boot failed before it reached the boot server.";
-  }
-  if (!seen.scriptFetched) {
-    return "it never asked for its boot script; look at its DHCP, its cabling, and whether its firmware can boot from the network.";
-  }
-  if (!seen.kernelFetched) return "it fetched its boot script, but not the kernel; look at its console.";
-  if (!seen.initrdFetched) return "it fetched the kernel, but not the initrd; look at its console.";
-  return "it fetched the whole image, but its agent did not call; look at its console, and whether it reaches the TLS listener.";
-}
-
-/**
- * The same for a medium. A BMC that streams has read what the firmware has read; one that copies the medium when it is inserted
- * has read all of it whatever the firmware did.
- */
-function summaryOfMedium(seen: Omit<BootDiagnosis, "summary">): string {
-  if (seen.power === "Off") return "it is off; it was turned off, or turned itself off, during the boot.";
-  if (seen.homeAnswering) {
-    return "its own system runs; the boot override was ignored, or the virtual CD did not boot and the machine was reset; look at its console.";
-  }
-  if (!seen.scriptFetched) {
-    return "its BMC never read the medium; look at whether it reaches PITSTOP_SITE_BMC_URL and trusts its certificate.";
-  }
-  if (!seen.initrdFetched) {
-    return "its BMC read the medium, but not to the end of the image; look at its console, and at how fast the BMC reads.";
-  }
-  return "its BMC read the whole medium, but the image's agent did not call; look at its console, and whether it reaches the TLS listener.";
+  return { via, ...seen, summary: wayOf(via).diagnose(seen) };
 }

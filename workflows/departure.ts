@@ -1,10 +1,10 @@
 import { ApplicationFailure, condition, sleep } from "@temporalio/workflow";
 import type { Whereabouts } from "../activities/contract.js";
-import type { HelloSignal } from "../src/domain/session.js";
+import type { HelloSignal, PlannedWay } from "../src/domain/session.js";
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { awaitControl, isAway } from "./absence.js";
 import { type SessionContext, stopIfCutShort } from "./context.js";
-import { effectsOfFailed } from "./logbook.js";
+import { effectsOfFailed, failureOf } from "./logbook.js";
 import { isOwnSystem, LATE_POWER_OFF_MS, mayChangeUntil } from "./target-state.js";
 
 const MINUTE = 60_000;
@@ -12,49 +12,96 @@ const MINUTE = 60_000;
 const STEP_ATTEMPTS = 3;
 
 /**
- * Away: the image is staged and armed, the target's own system goes down, and the image makes contact. The way home has the undo of
- * each step (wayHome.ts).
+ * Away: the image is staged and armed for a boot way, the target's own system goes down, and the image makes contact. A way without
+ * contact gives way to the next one of the plan. The way home has the undo of each step (wayHome.ts).
  *
  * | step | state it ensures | its undo |
  * |---|---|---|
- * | stage | the image's files are in the site's cache | none: a cache |
- * | arm | the override is set, the site serves the session's script | `restoreBoot` |
+ * | stage | what the way serves of the image is in the site's cache | none: a cache |
+ * | arm | the way's override and medium are set, the site serves what it publishes | `restoreBoot` |
  * | off | the target's own system has shut down | `ensureOn` |
  * | on, armed | the target boots the image | leave the image |
+ *
+ * Returns the way that made contact, and those after it.
  */
-export async function depart(ctx: SessionContext): Promise<void> {
-  await stage(ctx);
-  await boot(ctx, 1);
+export const depart = (ctx: SessionContext): Promise<PlannedWay[]> => boot(ctx, ctx.plan.ways);
+
+/**
+ * Boots the image by these ways, in turn, until it makes contact. Each way has the action's whole budget of boot attempts. Returns the
+ * way that made contact, and those after it. The failure is `noContact`, or the refusal where no way came as far as a boot.
+ */
+export async function boot(ctx: SessionContext, ways: PlannedWay[]): Promise<PlannedWay[]> {
+  const { log } = ctx;
+  const before = log.diagnoses.length;
+  for (const [index, way] of ways.entries()) {
+    const next = ways[index + 1];
+    const booted = log.diagnoses.length;
+    try {
+      if (await bootBy(ctx, way)) return ways.slice(index);
+      if (next) log.note(`${way.via} made no contact; trying ${next.via}.`);
+    } catch (error) {
+      if (!(error instanceof WayRefused)) throw error;
+      const wasTried = log.diagnoses.length > booted;
+      if (wasTried || (!next && booted === before)) throw error.cause;
+      log.note(`${way.via} is refused${next ? `; trying ${next.via}` : ""}: ${failureOf(error.cause).message}`);
+    }
+  }
+  throw noContact(ctx, log.diagnoses.length - before);
 }
 
-async function stage({ plan, log, site, schedule }: SessionContext): Promise<void> {
-  log.enter("staging");
-  const since = Date.now();
-  await site("stageImage", {}, { summary: `Stage ${plan.image?.name} at ${plan.target.site}`, limitMs: 60 * MINUTE });
-  schedule.notCounted(since);
-}
+/** The site or the control answers, and refuses this way. Another way may work. */
+class WayRefused extends Error {
+  constructor(override readonly cause: unknown) {
+    super("the boot way was refused");
+  }
 
-/** Boots the image until it makes contact; each call has the action's whole budget of boot attempts, counted on from `from`. */
-export async function boot(ctx: SessionContext, from: number): Promise<void> {
-  const { plan, log, site } = ctx;
-  for (let tried = 1; ; tried++) {
-    const hello = await bootOnce(ctx, from + tried - 1, plan.limits.bootMs * tried);
-    if (hello) return;
-    const { diagnosis } = log.count(
-      await site("diagnoseBoot", {}, { summary: "Why was there no contact?", limitMs: 2 * MINUTE }),
-    );
-    log.diagnoses.push(diagnosis);
-    if (tried >= plan.limits.bootAttempts) {
-      throw ApplicationFailure.nonRetryable(
-        `The image made no contact in ${tried} boot${tried === 1 ? "" : "s"}: ${diagnosis.summary}`,
-        "noContact",
-      );
+  /** Runs a step that asks for the way. */
+  static async by<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      throw failureOf(error).code === "refused" ? new WayRefused(error) : error;
     }
   }
 }
 
+function noContact({ plan, log }: SessionContext, boots: number): ApplicationFailure {
+  const last = log.diagnoses.at(-1);
+  const by = plan.ways.length > 1 ? `, the last by ${last?.via}` : "";
+  return ApplicationFailure.nonRetryable(
+    `The image made no contact in ${boots} boot${boots === 1 ? "" : "s"}${by}: ${last?.summary}`,
+    "noContact",
+  );
+}
+
+/** Whether the image made contact by this way, in one of the action's boot attempts. */
+async function bootBy(ctx: SessionContext, way: PlannedWay): Promise<boolean> {
+  const { plan, log, site } = ctx;
+  await WayRefused.by(() => stage(ctx, way));
+  for (let tried = 1; tried <= plan.limits.bootAttempts; tried++) {
+    // An arming that was refused keeps its number: it may have come as far as the site.
+    if (await bootOnce(ctx, way, ctx.target.attempt + 1, plan.limits.bootMs * tried)) return true;
+    const call = { summary: "Why was there no contact?", limitMs: 2 * MINUTE };
+    log.diagnoses.push(log.count(await site("diagnoseBoot", { way }, call)).diagnosis);
+  }
+  return false;
+}
+
+async function stage({ plan, log, site, schedule }: SessionContext, way: PlannedWay): Promise<void> {
+  log.enter("staging");
+  const since = Date.now();
+  const summary = `Stage ${plan.image?.name} at ${plan.target.site}, for ${way.via}`;
+  await site("stageImage", { way }, { summary, limitMs: 60 * MINUTE });
+  schedule.notCounted(since);
+}
+
 /** Arms, takes the target down and boots it; the hello, or null when there was none within `waitMs`. */
-async function bootOnce(ctx: SessionContext, attempt: number, waitMs: number): Promise<HelloSignal | null> {
+async function bootOnce(
+  ctx: SessionContext,
+  way: PlannedWay,
+  attempt: number,
+  waitMs: number,
+): Promise<HelloSignal | null> {
   const { plan, log, site, target, inbox } = ctx;
   const wasOff = log.snapshot?.state.power === "Off";
   const nth = attempt === 1 ? "" : ` (attempt ${attempt})`;
@@ -62,16 +109,16 @@ async function bootOnce(ctx: SessionContext, attempt: number, waitMs: number): P
   log.enter("arming");
   inbox.hello = null;
   inbox.done = null;
-  await outlasting(ctx, () => arm(ctx, attempt, wasOff));
+  await WayRefused.by(() => outlasting(ctx, () => arm(ctx, way, attempt, wasOff)));
   stopIfCutShort();
   log.enter("rebooting");
   const why = `boot ${plan.image?.name}${nth}`;
   await outlasting(ctx, () => shutDown(ctx, why));
   const answersBefore = target.homeAnswers(attempt);
-  // Before the act: it may be on whatever becomes of this call.
+  // Before the act: the target may be on even where this call fails.
   target.observe({ type: "poweringOn", attempt, at: Date.now() });
   const on = { summary: `Power on, armed${nth}`, limitMs: 5 * MINUTE };
-  await outlasting(ctx, async () => log.count(await site("ensureOn", { epoch: attempt, wasOff, why }, on)));
+  await outlasting(ctx, async () => log.count(await site("ensureOn", { epoch: attempt, way, wasOff, why }, on)));
   target.observe({ type: "armed", attempt });
   const hello = await firstContact(ctx, attempt, waitMs, answersBefore);
   if (!hello) return null;
@@ -84,13 +131,19 @@ async function bootOnce(ctx: SessionContext, attempt: number, waitMs: number): P
 }
 
 /** Arms before the target goes down: a refusal then costs no downtime. */
-async function arm({ log, site, target }: SessionContext, attempt: number, wasOff: boolean): Promise<void> {
+async function arm(
+  { log, site, target }: SessionContext,
+  way: PlannedWay,
+  attempt: number,
+  wasOff: boolean,
+): Promise<void> {
   const { untouched } = log;
-  // Noted before the act: from here on the way home disarms, whatever becomes of this call.
+  // Noted before the act: from here on the way home disarms, even where this call fails.
   log.untouched = false;
   target.observe({ type: "arming", attempt });
-  const call = { summary: `Set the next boot${attempt === 1 ? "" : ` (attempt ${attempt})`}`, limitMs: 5 * MINUTE };
-  const armed = await site("armTarget", { epoch: attempt, wasOff }, call).catch((error: unknown) => {
+  const nth = attempt === 1 ? "" : ` (attempt ${attempt})`;
+  const call = { summary: `Set the next boot to ${way.via}${nth}`, limitMs: 5 * MINUTE };
+  const armed = await site("armTarget", { epoch: attempt, way, wasOff }, call).catch((error: unknown) => {
     if (effectsOfFailed(error)?.wrote === false) {
       log.untouched = untouched;
       target.observe({ type: "armRefused", attempt });

@@ -54,7 +54,7 @@ export class Logbook {
     string | undefined
   >;
 
-  /** `onPowerAction` is called with each power action that is told for the first time, or otherwise than before. */
+  /** `onPowerAction` is called with each power action that an activity tells for the first time, or with another result. */
   constructor(
     readonly session: string,
     readonly workflowId: string,
@@ -241,7 +241,9 @@ export class Logbook {
       this.tellWork(),
       this.tellHome(),
       ["| phase | since (UTC) | took |", "|---|---|---|", ...rows].join("\n"),
-      this.diagnoses.map((diagnosis, i) => `- Boot ${i + 1} made no contact: ${diagnosis.summary}`).join("\n"),
+      this.diagnoses
+        .map((diagnosis, i) => `- Boot ${i + 1}, by ${diagnosis.via}, made no contact: ${diagnosis.summary}`)
+        .join("\n"),
       this.notes
         .slice(-TOLD_NOTES)
         .map((note) => `- ${note}`)

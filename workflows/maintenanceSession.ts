@@ -19,7 +19,7 @@ import { listen } from "./messages.js";
 import { Records } from "./records.js";
 import { ObservedTarget } from "./target-state.js";
 import { bringHome } from "./wayHome.js";
-import { work } from "./work.js";
+import { work, workLimitMs } from "./work.js";
 
 const DAY_MS = 24 * 60 * 60_000;
 /** Between the tries to tell a site that is away of a session's end. */
@@ -70,7 +70,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
 
   let snapshot: BootSnapshot;
   try {
-    // A target that a lost session left away is brought home whoever approves of what.
+    // A session that adopts a lost one brings the target home, without an approval.
     if (!plan.adopted) await interrupts.during(null, () => waitForApproval(ctx));
     snapshot = await interrupts.during(null, () => capture(ctx)).catch((error) => keptInstead(ctx, error));
     refuseCycleOfOff(plan, snapshot, session);
@@ -108,8 +108,8 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
     log.outcome = "succeeded";
     return;
   }
-  await interrupts.during(null, () => depart(ctx));
-  const workEndsAt = Date.now() + plan.limits.workMs;
+  let ways = await interrupts.during(null, () => depart(ctx));
+  const workEndsAt = Date.now() + workLimitMs(ctx);
   for (let resumes = 0; ; ) {
     try {
       const result = await interrupts.during(Math.max(1, workEndsAt - Date.now()), () => work(ctx));
@@ -125,7 +125,7 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
       interrupts.clear();
       // What runs may be its own system: the site serves the way home after a reboot that nobody asked for.
       ctx.target.observe({ type: "leftImage" });
-      await interrupts.during(null, () => boot(ctx, ctx.target.attempt + 1));
+      ways = await interrupts.during(null, () => boot(ctx, ways));
     }
   }
 }
@@ -155,7 +155,7 @@ async function capture({ log, site }: SessionContext): Promise<BootSnapshot> {
   return snapshot;
 }
 
-/** Refused before anything is asked of it: whoever powers it on meanwhile is not taken for a stranger. */
+/** Refused before anything is asked of the target: a person may power it on meanwhile. */
 function refuseCycleOfOff(plan: SessionPlan, snapshot: BootSnapshot, session: string): void {
   // A lost session's target is brought home first: a site may know of one of which the catalogue told nothing.
   if (!plan.action || plan.image || snapshot.session !== session || snapshot.state.power === "On") return;

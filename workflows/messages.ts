@@ -52,7 +52,7 @@ export interface Listener {
   session: string;
   epoch(): number;
   status(): SessionStatus;
-  /** Whether the action may write to the target's devices: its boot path and its owner's leave were asked for that. */
+  /** Whether the action may write to the target's devices: the plan chose its boot ways by that. */
   isDestructive(): boolean;
   /** Called where the target's own system was heard in a boot attempt that made no contact. */
   homeAnswered(attempt: number): void;

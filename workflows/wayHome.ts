@@ -203,7 +203,7 @@ async function powerOn({ log, site, target }: SessionContext): Promise<number | 
   log.count(
     await site(
       "ensureOn",
-      { epoch: null, wasOff: false, why: "go home" },
+      { epoch: null, way: null, wasOff: false, why: "go home" },
       { summary: "Power on, homewards", limitMs: 5 * MINUTE },
     ),
   );

@@ -139,8 +139,12 @@ export class Authenticator {
     if (entry.ledger.withdrawnAt !== null || entry.plan.image === null) {
       throw refusal(410, "The session has withdrawn this target; boot into your own system.");
     }
+    // The token does not tell the way. Of a sealed one no claim by the network is believed.
+    const { ways } = entry.plan;
+    const way = ways.find(({ grade }) => grade === "sealed") ?? ways[0];
+    if (!way) throw new TypeError("a plan with an image has a boot way");
     // No medium: the segment under which it was published is lost.
-    entry.boot = freshBoot(facts.epoch, entry.snapshot?.state.power === "Off", "");
+    entry.boot = freshBoot(facts.epoch, way, entry.snapshot?.state.power === "Off", "");
     entry.ledger.lastEpoch = Math.max(entry.ledger.lastEpoch, facts.epoch);
     return entry.boot;
   }

@@ -7,6 +7,7 @@ import type { SiteBoot, SiteEntry } from "../site/entry.js";
 import { unguessable } from "../site/nonces.js";
 import { RateLimit } from "../site/rate-limit.js";
 import { isOrphaned, type SessionLink } from "../site/session-link.js";
+import { wayOf } from "../ways/ways.js";
 import { homeScript, sessionScript, whoAreYouScript } from "./ipxe.js";
 import type { BootClaim } from "./machine-claim.js";
 
@@ -45,10 +46,10 @@ export class BootScripts {
     if (!entry) return homeOf(null, claim);
     const boot = this.#live(entry);
     if (!boot || boot.revoked) return homeOf(entry, claim);
-    if (entry.plan.via === "virtual-media") return this.#notByNetwork(entry, claim);
+    if (wayOf(boot.way.via).publishes !== "script") return this.#notByNetwork(entry, claim);
     if (!peek && !this.#limit.take(`${from} ${entry.target}`)) return homeOf(entry, claim);
     if (boot.helloAt !== null) {
-      if (!peek) await this.#seenAgain(entry);
+      if (!peek) await this.#seenAgain(entry, boot);
       return homeOf(entry, claim);
     }
     if (peek) return this.#render(entry, unguessable(), claim);
@@ -83,8 +84,8 @@ export class BootScripts {
   }
 
   /**
-   * A session that boots from a medium serves no script: by the network a name is only a claim, which would be a way around
-   * the seal. The request says nothing about the target either, because anybody may make it.
+   * A boot from a medium has no script: by the network a name is only a claim, which would be a way around the seal. The request
+   * says nothing about the target either, because anybody may make it.
    */
   #notByNetwork(entry: SiteEntry, claim: BootClaim): string | null {
     this.#options.log.warn(
@@ -94,9 +95,9 @@ export class BootScripts {
     return homeOf(entry, claim);
   }
 
-  /** Over plain netboot a claim counts as the target. On a sealed path a claim revokes nothing. */
-  async #seenAgain(entry: SiteEntry): Promise<void> {
-    if (entry.plan.grade === "sealed") {
+  /** Over plain netboot a claim counts as the target. On a sealed way a claim revokes nothing. */
+  async #seenAgain(entry: SiteEntry, boot: SiteBoot): Promise<void> {
+    if (boot.way.grade === "sealed") {
       this.#options.log.warn({ target: entry.target }, "a boot script was asked for in the name of a sealed session");
       return;
     }

@@ -1,11 +1,12 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
-import type { SessionPlan } from "../domain/session.js";
+import type { PlannedWay, SessionPlan } from "../domain/session.js";
 import type { MakeMedium } from "../site/entries.js";
 import type { SiteBoot, SiteEntry } from "../site/entry.js";
-import type { BootServer, BootUrls } from "../site/site.js";
+import type { BootServer } from "../site/site.js";
 import type { SourceOptions } from "../stores/source.js";
+import type { BootUrls } from "../ways/way.js";
 import { type BootScriptOptions, BootScripts } from "./boot-script.js";
 import { ImageCache } from "./cache.js";
 import { noteFetched, noteMediumRead } from "./contacts.js";
@@ -132,17 +133,20 @@ export class HttpBootServer implements BootServer {
 
   async stage(
     plan: SessionPlan,
+    way: PlannedWay,
     onProgress: (bytes: number) => void,
     signal: AbortSignal,
   ): Promise<{ fetchedBytes: number }> {
-    refuseUnsealed(plan, this.#bmcUrl());
+    refuseUnsealed(plan, way, this.#bmcUrl());
     const to = { cache: this.#cache, media: this.#media, sources: this.#options.sources };
-    return await stageImage(plan, to, onProgress, signal);
+    return await stageImage(plan, way, to, onProgress, signal);
   }
 
-  async mediumFor(plan: SessionPlan): Promise<MakeMedium | null> {
+  async requireStaged(plan: SessionPlan): Promise<void> {
     await requireStaged(plan, this.#cache);
-    if (plan.via !== "virtual-media") return null;
+  }
+
+  async makeMedium(plan: SessionPlan): Promise<MakeMedium> {
     const made = await this.#media.ensure(plan);
     return (entry, boot, minted) => sessionMedium(entry, boot, minted, { made, facts: this.#archiveFacts() });
   }

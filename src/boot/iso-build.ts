@@ -168,7 +168,7 @@ async function requireTools(grubFolder: string): Promise<void> {
   throw new PitstopError(
     "refused",
     `To make media for virtual-media this site needs ${missing.map(([what]) => what).join(", ")}; ` +
-      `install them (Debian: apt-get install ${packages.join(" ")}), or name another way first in boot.via.`,
+      `install them (Debian: apt-get install ${packages.join(" ")}), or name another way in boot.via.`,
   );
 }
 

@@ -68,9 +68,8 @@ export class Media {
   }
 
   /** The digest of the ISO that was made last for the plan's image by this process, if one was. */
-  digestFor(plan: SessionPlan): string | null {
-    if (plan.via !== "virtual-media" || plan.image === null) return null;
-    return this.#current.get(imageKey(plan.image)) ?? null;
+  digestFor({ image }: SessionPlan): string | null {
+    return image === null ? null : (this.#current.get(imageKey(image)) ?? null);
   }
 
   async #ensure(key: string, image: Image, signal: AbortSignal): Promise<ImageMedium> {
@@ -127,7 +126,7 @@ function bootable(plan: SessionPlan): Image {
   if (image.arch === "x86_64") return image;
   throw new PitstopError(
     "refused",
-    `Media are made for x86_64 only, and ${image.name} is for ${image.arch}; name another way first in boot.via of ${target.name}.`,
+    `Media are made for x86_64 only, and ${image.name} is for ${image.arch}; name another way in boot.via of ${target.name}.`,
   );
 }
 

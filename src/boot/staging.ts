@@ -1,20 +1,22 @@
 import { PitstopError } from "../domain/errors.js";
 import type { Image, ImageFile } from "../domain/image.js";
-import type { SessionPlan } from "../domain/session.js";
+import type { PlannedWay, SessionPlan } from "../domain/session.js";
 import type { SiteEntry } from "../site/entry.js";
 import type { SourceOptions } from "../stores/source.js";
+import { refusalOf } from "../ways/way.js";
+import { wayOf } from "../ways/ways.js";
 import type { ImageCache } from "./cache.js";
 import type { Media } from "./media.js";
 
 const filesOf = (image: Image | null): ImageFile[] => (image ? [image.kernel, ...image.initrds] : []);
 
 /**
- * Ensures that every file of the plan's image is in the cache with a matching digest, and the image's medium where the
- * session boots from one. A medium that cannot be made so fails before the target is touched. `onProgress` gets the bytes
- * fetched so far.
+ * Ensures that every file of the plan's image is in the cache with a matching digest, and the image's medium where the way publishes
+ * one. A medium that cannot be made so fails before the target is armed for it. `onProgress` gets the bytes fetched so far.
  */
 export async function stageImage(
   plan: SessionPlan,
+  way: PlannedWay,
   to: { cache: ImageCache; media: Media; sources: SourceOptions },
   onProgress: (bytes: number) => void,
   signal: AbortSignal,
@@ -25,21 +27,14 @@ export async function stageImage(
     const progress = (bytes: number) => onProgress(before + bytes);
     fetchedBytes += await to.cache.ensure(file, { ...to.sources, signal, onProgress: progress });
   }
-  if (plan.via === "virtual-media") await to.media.ensure(plan, signal);
+  if (wayOf(way.via).publishes === "medium") await to.media.ensure(plan, signal);
   return { fetchedBytes };
 }
 
-/**
- * `refused` for a destructive action whose medium would travel in the clear, unless the target's owner allows it. Anybody on
- * the BMC's network could read such a medium, or put another one in its place: it is no better than a plain network boot.
- */
-export function refuseUnsealed(plan: SessionPlan, bmcUrl: string): void {
-  const allowed = plan.target.boot.allow.includes("destructive-over-lan");
-  if (plan.via !== "virtual-media" || bmcUrl.startsWith("https:") || !plan.action?.destructive || allowed) return;
-  throw new PitstopError(
-    "refused",
-    `${plan.action.name} is destructive, and PITSTOP_SITE_BMC_URL (${bmcUrl}) serves media in the clear; make it https, or let the owner of ${plan.target.name} add "destructive-over-lan" to boot.allow.`,
-  );
+/** `refused` for a destructive action whose way is not sealed at this site, whatever the plan supposed, unless the owner allows it. */
+export function refuseUnsealed({ action, target }: SessionPlan, way: PlannedWay, bmcUrl: string): void {
+  const refusal = refusalOf(wayOf(way.via).grade(target, { bmcUrl, bmcVerifies: null }), action, target);
+  if (refusal !== null) throw refusal;
 }
 
 /** `conflict` where the image is not in the cache: an armed target would boot into nothing. */

@@ -131,8 +131,8 @@ function discriminatorValues(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidU
   if (!(union instanceof z.ZodDiscriminatedUnion) || issue.discriminator === undefined) return [];
   const field = issue.discriminator;
   return union.options.flatMap((option) => {
-    const literal = option instanceof z.ZodObject ? (option.shape as Record<string, unknown>)[field] : undefined;
-    return literal instanceof z.ZodLiteral ? [...literal.values].map(String) : [];
+    const values = (option as z.core.$ZodTypeDiscriminable)._zod.propValues?.[field] ?? new Set();
+    return [...values].filter((value) => value !== undefined).map(String);
   });
 }
 

@@ -1,8 +1,6 @@
 import { PitstopError } from "../domain/errors.js";
-import { isKnown, isUnreadable } from "../domain/reading.js";
-import type { Target } from "../domain/target.js";
 import { powerOf, readPower } from "./boot-state.js";
-import type { Armed, BootChoice, Capabilities } from "./control.js";
+import type { Capabilities } from "./control.js";
 import { type Ensured, type EnsureOptions, ensureOff, ensureOn, type OffHow } from "./ensure.js";
 
 /** `coldBoot` where the power can be read; `warmBoot` where only the system that runs can restart the target. */
@@ -72,35 +70,4 @@ export async function warmBoot(boot: WarmBoot): Promise<{ before: string; after:
     "unreachable",
     `The target was asked to restart, and no other boot of it answered within ${Math.round(boot.limitMs / 1000)} s; look at its console.`,
   );
-}
-
-/**
- * `armNextBoot` ensures that the next boot is `choice`. A machine without an override relies on its boot order, where its owner
- * allows that: then nothing is written, and the boot server is the only gate. Errors: `refused` with the opt-in as the remedy.
- */
-export async function armNextBoot(can: Capabilities, target: Target, choice: BootChoice): Promise<Armed> {
-  if (can.nextBoot !== null) return await can.nextBoot.arm(choice);
-  const { name, boot } = target;
-  if (choice.via !== "pxe") {
-    throw new PitstopError("refused", `${name} has no boot override, so it boots by pxe alone; give pxe in boot.via.`);
-  }
-  if (!boot.allow.includes("network-first-order")) {
-    throw new PitstopError(
-      "refused",
-      `${name} has no boot override at all; where its boot order asks the network first, allow network-first-order in boot.allow, ` +
-        "so that the boot server alone decides what it boots.",
-    );
-  }
-  const first = can.bootOrder === null ? null : await can.bootOrder.asksNetworkFirst();
-  if (first !== null && isKnown(first) && !first) {
-    throw new PitstopError(
-      "refused",
-      `${name} has no boot override, and its boot order does not ask the network first; put a network entry first in its firmware's setup.`,
-    );
-  }
-  if (first !== null && isUnreadable(first)) throw new PitstopError("refused", first.unreadable);
-  return {
-    override: { enabled: "Disabled", target: null, mode: null, httpBootUri: null },
-    notes: [`${name} has no boot override: its boot order asks the network first, and the boot server alone decides.`],
-  };
 }

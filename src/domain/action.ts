@@ -30,9 +30,9 @@ export const Task = z.strictObject({
 export type Task = z.infer<typeof Task>;
 
 export const Limits = z.strictObject({
-  /** From power-on to the agent's hello; doubled once per further attempt. */
+  /** From power-on to the agent's hello; a further attempt by the same way has this much more. */
   boot: Duration.default("10m"),
-  /** How often a missed first contact is armed again. */
+  /** How often each boot way is armed, until the image makes contact. */
   bootAttempts: z.number().int().min(1).max(5).default(2),
   /** From hello to the end of the work. */
   work: Duration.default("1h"),

@@ -6,6 +6,17 @@ import { Image } from "./image.js";
 import { BootSnapshot, Difference, HomeAnswer } from "./snapshot.js";
 import { BootVia, Target } from "./target.js";
 
+/**
+ * How far a boot way proves that the image reaches this target and no other (docs/boot-paths.md). `sealed`: the target's BMC fetched it
+ * over verified TLS. `lan`: the target is the one that it says it is.
+ */
+export const Grade = z.enum(["sealed", "lan"]);
+export type Grade = z.infer<typeof Grade>;
+
+/** A boot way of the plan, with the grade that it has where the site and the BMC do as they should. */
+export const PlannedWay = z.object({ via: BootVia, grade: Grade });
+export type PlannedWay = z.infer<typeof PlannedWay>;
+
 /** The one argument of `maintenanceSession`. Everything else has a default. */
 export const SessionRequest = z.strictObject({
   target: Name,
@@ -99,8 +110,8 @@ export const SessionPlan = z.object({
     .nullable(),
   /** Null: the session boots no image (`reboot-only`, restore-only). */
   image: Image.nullable(),
-  via: BootVia.nullable(),
-  grade: z.enum(["sealed", "lan"]),
+  /** The ways that may boot the image, in the order in which they are tried. Empty where `image` is null, and nowhere else. */
+  ways: z.array(PlannedWay),
   limits: PlannedLimits,
   /** The open snapshot of a session that was lost: it is adopted, and the target is brought home before anything else. */
   adopted: BootSnapshot.nullable(),
@@ -167,6 +178,8 @@ export type TaskResult = z.infer<typeof TaskResult>;
 
 /** What was seen when the image did not make contact. */
 export const BootDiagnosis = z.object({
+  /** The way of that boot. */
+  via: BootVia,
   power: z.enum(["On", "Off", "unknown"]),
   scriptFetched: z.boolean(),
   kernelFetched: z.boolean(),

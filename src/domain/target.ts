@@ -21,8 +21,8 @@ export const IpmiControl = z.strictObject({
 export const Control = z.union([RedfishControl, IpmiControl]);
 
 /**
- * How the boot image reaches the target; the first one counts (docs/boot-paths.md). `virtual-media`: an ISO that the BMC fetches
- * from the site and shows as a CD, so that nothing of the target's own network is trusted.
+ * How the boot image reaches the target (docs/boot-paths.md); src/ways has one file for each. `virtual-media`: an ISO that the BMC
+ * fetches from the site and shows as a CD, so that nothing of the target's own network is trusted.
  */
 export const BootVia = z.enum(["uefi-http", "pxe", "virtual-media"]);
 export type BootVia = z.infer<typeof BootVia>;
@@ -34,6 +34,7 @@ export type HomeWay = z.infer<typeof HomeWay>;
 export const TargetBoot = z
   .strictObject({
     firmware: z.enum(["uefi", "bios"]),
+    /** In the order in which they are tried: a way that gets no contact gives way to the next. */
     via: z.array(BootVia).min(1),
     /** How iPXE sends this target to its disk. Default: `exit-1` under UEFI, `exit` under BIOS. */
     home: HomeWay.optional(),

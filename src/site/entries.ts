@@ -1,6 +1,7 @@
 import { PitstopError } from "../domain/errors.js";
-import type { PowerAction, SitePlan } from "../domain/session.js";
+import type { PlannedWay, PowerAction, SitePlan } from "../domain/session.js";
 import type { BootSnapshot } from "../domain/snapshot.js";
+import { wayOf } from "../ways/ways.js";
 import { type Clock, iso } from "./clock.js";
 import {
   endOf,
@@ -146,27 +147,28 @@ export class Entries {
   }
 
   /**
-   * Ensures that the target is served the session's script, or medium, as arming `epoch`; contacts of earlier ones are void.
-   * `medium` is called once for each arming; null where the session boots from none. Errors: `invalid` for a plan without an image,
-   * `refused` past the absolute deadline, `conflict` for an arming that is over.
+   * Ensures that the target is served what the way publishes, as arming `epoch`; contacts of earlier ones are void. `medium` is called
+   * once for each arming; null where the way publishes none. Errors: `invalid` for a plan without an image, `refused` past the absolute
+   * deadline, `conflict` for an arming that is over.
    */
   async publish(
     target: string,
     session: string,
     epoch: number,
+    way: PlannedWay,
     wasOff: boolean,
     medium: MakeMedium | null = null,
   ): Promise<SiteBoot> {
     const entry = this.own(target, session);
     this.#refuseUnfit(entry, epoch);
-    if ((entry.plan.via === "virtual-media") !== (medium !== null)) {
-      throw new TypeError("a session has a medium where it boots from one, and nowhere else");
+    if ((wayOf(way.via).publishes === "medium") !== (medium !== null)) {
+      throw new TypeError("an arming has a medium where its way publishes one, and nowhere else");
     }
     if (entry.boot?.epoch === epoch) {
       await this.#journal.settle(entry);
       return entry.boot;
     }
-    const boot = freshBoot(epoch, wasOff, unguessable());
+    const boot = freshBoot(epoch, way, wasOff, unguessable());
     if (medium) {
       // The medium carries the nonce, one for the whole arming.
       const minted = { nonce: unguessable(), mintedAt: iso(this.#now()) };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { DoneRequest, SessionMessage } from "../domain/agent.js";
 import { Name } from "../domain/basics.js";
-import { PowerAction, SitePlan, TaskResult } from "../domain/session.js";
+import { PlannedWay, PowerAction, SitePlan, TaskResult } from "../domain/session.js";
 import { BootSnapshot } from "../domain/snapshot.js";
 
 /** Raised whenever an entry that this build writes could not be read by the release before it. */
@@ -39,12 +39,14 @@ export type SiteMedium = z.infer<typeof SiteMedium>;
 export const SiteBoot = z.object({
   /** Which arming this is: 1, 2, … Contacts of an earlier one are void. */
   epoch: z.number().int().min(1),
+  /** The way of this arming: it decides what the target is served. */
+  way: PlannedWay,
   wasOff: z.boolean(),
   /** Nonces minted for this epoch, newest last; at most 16. Files below them may be fetched until the hello. */
   nonces: z.array(MintedNonce),
   /** Unguessable path segment of media URLs. */
   mediaSegment: z.string(),
-  /** Null unless the session boots from a medium. */
+  /** Null unless the way publishes a medium. */
   medium: SiteMedium.nullable(),
   /** ISO 8601, each of the three. Of a medium: its first byte, the last of the kernel, the last of the last initrd. */
   scriptFetchedAt: z.string().nullable(),
@@ -132,8 +134,9 @@ export const freshEntry = (plan: SitePlan, runId: string, nowMs = Date.now()): S
 });
 
 /** An arming before its first contact. */
-export const freshBoot = (epoch: number, wasOff: boolean, mediaSegment: string): SiteBoot => ({
+export const freshBoot = (epoch: number, way: PlannedWay, wasOff: boolean, mediaSegment: string): SiteBoot => ({
   epoch,
+  way,
   wasOff,
   nonces: [],
   mediaSegment,

@@ -1,24 +1,26 @@
 import type { AgentTask } from "../domain/agent.js";
-import type { BootDiagnosis, SitePlan, TaskResult } from "../domain/session.js";
+import type { BootDiagnosis, PlannedWay, SitePlan, TaskResult } from "../domain/session.js";
+import type { BootUrls } from "../ways/way.js";
+import { wayOf } from "../ways/ways.js";
 import type { Entries, MakeMedium } from "./entries.js";
 import type { SiteBoot, SiteEntry } from "./entry.js";
-
-/** Where the control sends the target; `mediaUrl` is null unless the session boots from a medium. */
-export interface BootUrls {
-  httpBootUri: string;
-  scriptUrl: string;
-  mediaUrl: string | null;
-}
 
 /** What the site needs of the boot server, which serves the targets what the entries say. */
 export interface BootServer {
   /**
-   * Ensures that the image's files are in the cache with matching digests, and its medium where the session boots from one.
-   * Returns the bytes that it fetched, 0 where all were there. `refused` where the media's way is less safe than the plan needs.
+   * Ensures that the image's files are in the cache with matching digests, and its medium where the way publishes one. Returns the
+   * bytes that it fetched, 0 where all were there. `refused` where the way is less safe here than the plan needs.
    */
-  stage(plan: SitePlan, onProgress: (bytes: number) => void, signal: AbortSignal): Promise<{ fetchedBytes: number }>;
-  /** How to make the medium of an arming; null where the session boots from none. `conflict` where the image is not staged. */
-  mediumFor(plan: SitePlan): Promise<MakeMedium | null>;
+  stage(
+    plan: SitePlan,
+    way: PlannedWay,
+    onProgress: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<{ fetchedBytes: number }>;
+  /** `conflict` where the image is not staged. */
+  requireStaged(plan: SitePlan): Promise<void>;
+  /** How to make the medium of an arming. */
+  makeMedium(plan: SitePlan): Promise<MakeMedium>;
   urlsOf(entry: SiteEntry, boot: SiteBoot): BootUrls;
 }
 
@@ -45,10 +47,10 @@ export interface Site
   entry(target: string): SiteEntry | null;
   entries(): SiteEntry[];
   /**
-   * Ensures that the target is served the session's boot script, as arming number `epoch`. `conflict` where the image is not
-   * staged; other errors: {@link Entries.publish}.
+   * Ensures that the target is served what the way publishes, as arming number `epoch`. `conflict` where the image is not staged;
+   * other errors: {@link Entries.publish}.
    */
-  publish(target: string, session: string, epoch: number, wasOff: boolean): Promise<BootUrls>;
+  publish(target: string, session: string, epoch: number, way: PlannedWay, wasOff: boolean): Promise<BootUrls>;
   /** Ensures that the target is served its way home and that its agent's token is void. */
   withdraw(target: string, session: string): Promise<void>;
   /** Forgets the entry: the session has ended. */
@@ -67,12 +69,13 @@ export function siteOf({ entries, boot, agents }: { entries: Entries; boot: Boot
     keepSnapshot: (target, session, snapshot) => entries.keepSnapshot(target, session, snapshot),
     note: (target, session, action) => entries.note(target, session, action),
     seenAtHome: (target, session) => entries.seenAtHome(target, session),
-    stage: (plan, onProgress, signal) => boot.stage(plan, onProgress, signal),
-    async publish(target, session, epoch, wasOff) {
+    stage: (plan, way, onProgress, signal) => boot.stage(plan, way, onProgress, signal),
+    async publish(target, session, epoch, way, wasOff) {
       const entry = entries.own(target, session);
-      const medium = await boot.mediumFor(entry.plan);
+      await boot.requireStaged(entry.plan);
+      const medium = wayOf(way.via).publishes === "medium" ? await boot.makeMedium(entry.plan) : null;
       const before = entry.boot;
-      const published = await entries.publish(target, session, epoch, wasOff, medium);
+      const published = await entries.publish(target, session, epoch, way, wasOff, medium);
       if (published !== before) agents.bootEnded(target);
       return boot.urlsOf(entry, published);
     },

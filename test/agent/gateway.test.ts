@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import "../support/seeded.js";
-import { BOOT_ID, endOf, MAC, OTHER_BOOT_ID, planOf, sha256, sites, taskOf, UUID } from "../boot/help.js";
+import { BOOT_ID, endOf, MAC, OTHER_BOOT_ID, PXE, planOf, sha256, sites, taskOf, UUID } from "../boot/help.js";
 
 const newSite = sites();
 const session = planOf().session;
@@ -33,7 +33,7 @@ describe("hello", () => {
     const nonce = await site.nonce();
     expect((await site.hello("A".repeat(32))).status).toBe(401);
     expect((await site.hello(`${nonce.slice(0, -1)}${nonce.endsWith("A") ? "B" : "A"}`)).status).toBe(401);
-    await site.site.publish("r1-n07", session, 2, false);
+    await site.site.publish("r1-n07", session, 2, PXE, false);
     expect((await site.hello(nonce)).status).toBe(410);
     const second = await site.nonce();
     await site.site.withdraw("r1-n07", session);
@@ -112,7 +112,7 @@ describe("a token", () => {
       expect((await site.agent("GET", "/agent/v1/next", { token: wrong })).status, wrong).toBe(401);
     }
     expect((await site.agent("GET", "/agent/v1/next")).status).toBe(401);
-    await site.site.publish("r1-n07", session, 2, false);
+    await site.site.publish("r1-n07", session, 2, PXE, false);
     expect((await site.agent("GET", "/agent/v1/next", { token })).status).toBe(410);
     await site.site.withdraw("r1-n07", session);
     expect((await site.agent("GET", "/agent/v1/next", { token })).status).toBe(410);

@@ -7,7 +7,7 @@ import { Agent, request } from "undici";
 import { afterAll } from "vitest";
 import type { DoneRequest, HelloRequest } from "../../src/domain/agent.js";
 import { PitstopError } from "../../src/domain/errors.js";
-import { SitePlan, type TaskResult } from "../../src/domain/session.js";
+import { type PlannedWay, SitePlan, type TaskResult } from "../../src/domain/session.js";
 import type { BootSnapshot } from "../../src/domain/snapshot.js";
 import type { SiteEntry } from "../../src/site/entry.js";
 import type { SessionLink, SiteProgress } from "../../src/site/session-link.js";
@@ -172,8 +172,9 @@ export class TestSite {
   /** Opened, staged, published: the target may boot. */
   async publish(plan: SitePlan = planOf(), epoch = 1): Promise<void> {
     await this.site.open(plan, plan.session);
-    await this.site.stage(plan, () => {}, new AbortController().signal);
-    await this.site.publish(plan.target.name, plan.session, epoch, false);
+    const way = firstWay(plan);
+    await this.site.stage(plan, way, () => {}, new AbortController().signal);
+    await this.site.publish(plan.target.name, plan.session, epoch, way, false);
   }
 
   /** The nonce of a fresh fetch of the boot script. */
@@ -283,8 +284,7 @@ export function planOf(of: PlanOptions = {}): SitePlan {
       initrds: of.initrds ?? [{ url: "file:images/initrd", sha256: sha256(INITRD) }],
       cmdline: of.cmdline ?? ["console=ttyS0,115200"],
     },
-    via: of.via ?? "pxe",
-    grade: of.grade ?? "lan",
+    ways: [{ via: of.via ?? "pxe", grade: of.grade ?? "lan" }],
     adopted: null,
     limits: {
       gracefulMs: 1000,
@@ -298,6 +298,14 @@ export function planOf(of: PlanOptions = {}): SitePlan {
     now: { leftMs: of.leftMs ?? 3_600_000, moved: 0, retries: 0 },
   });
 }
+
+/** The way that the plan tries first. */
+export function firstWay({ ways: [way] }: SitePlan): PlannedWay {
+  if (!way) throw new Error("the plan has no boot way");
+  return way;
+}
+
+export const PXE: PlannedWay = { via: "pxe", grade: "lan" };
 
 /** When the session of a plan that is opened now is over, in milliseconds since 1970. */
 export const endOf = (plan: SitePlan): number => Date.now() + plan.now.leftMs;

@@ -9,7 +9,7 @@ import { grubBootstrap, grubScript } from "../../src/boot/grub.js";
 import { isoFiles } from "../../src/boot/iso-files.js";
 import type { SitePlan } from "../../src/domain/session.js";
 import { LabConfig } from "../../src/lab/config.js";
-import { INITRD, KERNEL, MAC, OTHER_BOOT_ID, planOf, sha256, sites, type TestSite, UUID } from "./help.js";
+import { firstWay, INITRD, KERNEL, MAC, OTHER_BOOT_ID, planOf, sha256, sites, type TestSite, UUID } from "./help.js";
 
 const newSite = sites();
 const NO_SIGNAL = new AbortController().signal;
@@ -19,7 +19,7 @@ const plan = (of: Parameters<typeof planOf>[0] = {}): SitePlan =>
 /** Opened, staged and published: the URL for the BMC. */
 async function published(site: TestSite, of: SitePlan = plan(), epoch = 1): Promise<string> {
   await site.publish(of, epoch);
-  const { mediaUrl } = await site.site.publish(of.target.name, of.session, epoch, false);
+  const { mediaUrl } = await site.site.publish(of.target.name, of.session, epoch, firstWay(of), false);
   if (mediaUrl === null) throw new Error("no medium");
   return mediaUrl;
 }
@@ -104,7 +104,7 @@ fi
     const [one, other] = [await newSite(), await newSite()];
     const others = plan({ name: "r1-n08", session: "another", uuid: UUID.replace("4c", "5c"), macs: [] });
     for (const of of [plan(), others]) await one.site.open(of, of.session);
-    await Promise.all([plan(), others].map((of) => one.site.stage(of, () => {}, NO_SIGNAL)));
+    await Promise.all([plan(), others].map((of) => one.site.stage(of, firstWay(of), () => {}, NO_SIGNAL)));
     await published(other);
     const made = (site: TestSite) =>
       readdirSync(join(site.folder, "site", "media")).map((name) =>
@@ -149,7 +149,7 @@ fi
     expect((await site.media(pathOf(url), {}, "HEAD")).status).toBe(200);
     // Staged and not yet armed.
     await site.site.open(other(2), other(2).session);
-    await site.site.stage(other(2), () => {}, NO_SIGNAL);
+    await site.site.stage(other(2), firstWay(other(2)), () => {}, NO_SIGNAL);
     await published(site, other(3));
     expect(made()).toBe(4);
     for (const of of [plan(), other(2)]) await site.site.close(of.target.name, of.session);
@@ -217,7 +217,7 @@ describe("the media route", () => {
     // The same session in another run, with a later deadline.
     const renewed = plan({ leftMs: 7_200_000 });
     await site.site.open(renewed, "another-run");
-    await site.site.publish("r1-n07", renewed.session, 1, true);
+    await site.site.publish("r1-n07", renewed.session, 1, firstWay(renewed), true);
     expect((await wholeOf(site, url)).equals(whole)).toBe(true);
     expect((await site.media(pathOf(url), {}, "HEAD")).headers.etag).toBe(etag);
 

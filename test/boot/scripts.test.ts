@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { swappedUuid } from "../../src/domain/machine-identity.js";
-import { endOf, MAC, planOf, sites, UUID } from "./help.js";
+import { endOf, MAC, PXE, planOf, sites, UUID } from "./help.js";
 
 const newSite = sites();
 const HOME_EFI = "#!ipxe\nexit 1\n";
@@ -100,7 +100,7 @@ exit
     await site.site.withdraw("r1-n07", plan.session);
     expect((await site.get(path)).text).toContain("sanboot");
     expect((await site.get(`/b/${nonce}/vmlinuz`)).status).toBe(404);
-    await site.site.publish("r1-n07", plan.session, 2, false);
+    await site.site.publish("r1-n07", plan.session, 2, PXE, false);
     expect((await site.get(path)).text).toContain("kernel /b/");
     site.nowMs = endOf(plan) + 1;
     expect((await site.get(path)).text).toContain("sanboot");

@@ -44,6 +44,31 @@ describe("documents from YAML", () => {
     expect(second).toMatchObject({ kind: "Action", name: "reboot-only" });
   });
 
+  describe("an image", () => {
+    const file = `{url: "file:images/x", sha256: "${"0".repeat(64)}"}`;
+    const head = "kind: Image\nname: base\nrole: maintenance\narch: x86_64\n";
+    const linux = `${head}kernel: ${file}\ninitrds: [${file}]\n`;
+
+    it("with a kernel and initrds has the form linux, said or not", () => {
+      for (const text of [linux, `${linux}form: linux\n`]) {
+        expect(parseDocuments(text, "i.yaml")).toMatchObject([{ form: "linux", cmdline: [] }]);
+      }
+    });
+
+    it.each([
+      ["uki", "a unified kernel image"],
+      ["iso", "an ISO"],
+      ["program", "an EFI or BIOS program"],
+    ])("of the form %s is refused in one sentence, whatever else it says", (form, what) => {
+      const sentence = `i.yaml:5:7: form: ${what} is not yet booted; give kernel and initrds.`;
+      expect(complain(`${head}form: ${form}\n${form}: ${file}\n`, "i.yaml")).toBe(sentence);
+    });
+
+    it("of another form is told the forms", () => {
+      expect(complain(`${linux}form: floppy\n`, "i.yaml")).toContain("form: it is linux, uki, iso or program");
+    });
+  });
+
   it("takes anchors and aliases", () => {
     const text = TARGET.replace("labels: {rack", "labels: &l {rack");
     expect(parseDocuments(text, "t.yaml")).toHaveLength(1);

@@ -11,11 +11,11 @@ import type {
   TargetControl,
 } from "../../src/control/control.js";
 import { type ControlDeps, openControl } from "../../src/control/open.js";
-import { armNextBoot } from "../../src/control/transitions.js";
 import { PitstopError } from "../../src/domain/errors.js";
 import { isKnown, type Reading } from "../../src/domain/reading.js";
 import type { BootOrderEntry, BootOverride, BootState, MediaSlot, PowerState } from "../../src/domain/snapshot.js";
 import { Target } from "../../src/domain/target.js";
+import { armNextBoot } from "../../src/ways/network-first.js";
 import { FakeBmc, MAC, UUID } from "./fake-bmc.js";
 
 const open: { close(): Promise<void> }[] = [];

@@ -2,8 +2,9 @@ import { afterEach, describe, expect, it } from "vitest";
 import { captureBootState, compareBootStates, powerOf, restoreBootState } from "../../src/control/boot-state.js";
 import type { BootChoice, Capabilities } from "../../src/control/control.js";
 import { ensureOff, ensureOn } from "../../src/control/ensure.js";
-import { armedOn, armNextBoot } from "../../src/control/transitions.js";
+import { armedOn } from "../../src/control/transitions.js";
 import type { FaultSpec } from "../../src/lab/bmc/faults/index.js";
+import { armNextBoot } from "../../src/ways/network-first.js";
 import { BmcHarness, LOGIN } from "../lab/bmc-harness.js";
 import { controlOf, type Hands, targetOf } from "./help.js";
 

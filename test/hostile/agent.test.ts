@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { OTHER_BOOT_ID, planOf, TestSite } from "../boot/help.js";
+import { OTHER_BOOT_ID, PXE, planOf, TestSite } from "../boot/help.js";
 import { bounded } from "./attack.js";
 
 let site: TestSite;
@@ -125,7 +125,7 @@ describe("whatever an agent sends", () => {
     expect(refused.status, refused.text).toBe(400);
     expect(site.site.entry("r1-n07")?.boot?.done).toBeNull();
     // What brings the target home has to be saved too.
-    await expect(site.site.publish("r1-n07", planOf().session, 1, false)).resolves.toBeDefined();
+    await expect(site.site.publish("r1-n07", planOf().session, 1, PXE, false)).resolves.toBeDefined();
     const sent = JSON.stringify({ status: "failed", exitCode: 1, durationMs: 1, finding: JSON.parse("[[[1]]]") });
     const kept = await site.agent("POST", "/agent/v1/tasks/look-1/result?wait=0", { token, bytes: sent });
     expect(kept.status, kept.text).toBe(200);

@@ -3,7 +3,7 @@ import { Agent, request } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
 import type { MintedNonce } from "../../src/site/entry.js";
 import { withFresh } from "../../src/site/nonces.js";
-import { BOOT_ID, MAC, OTHER_BOOT_ID, planOf, sites, type TestSite, UUID } from "../boot/help.js";
+import { BOOT_ID, MAC, OTHER_BOOT_ID, PXE, planOf, sites, type TestSite, UUID } from "../boot/help.js";
 import { bounded } from "./attack.js";
 
 /** The second machine: another address of the same network, that knows the target's names and no secret. */
@@ -184,7 +184,7 @@ describe("a nonce and a token", () => {
     const token = await site.token();
     const nonce = site.site.entry("r1-n07")?.boot?.spentNonce ?? "";
     expect((await site.get(`/b/${nonce}/session.cpio`)).status).toBe(404);
-    await site.site.publish("r1-n07", planOf().session, 2, false);
+    await site.site.publish("r1-n07", planOf().session, 2, PXE, false);
     expect((await site.agent("GET", "/agent/v1/next", { token })).status).toBe(410);
     expect((await site.hello(nonce)).status).toBe(410);
   });

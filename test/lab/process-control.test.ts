@@ -13,12 +13,13 @@ import {
   restoreBootState,
 } from "../../src/control/boot-state.js";
 import { askHome } from "../../src/control/home.js";
-import { armNextBoot, coldBoot, transitionOf } from "../../src/control/transitions.js";
+import { coldBoot, transitionOf } from "../../src/control/transitions.js";
 import { Target } from "../../src/domain/target.js";
 import { Downloader } from "../../src/lab/process/download.js";
 import { HomeServer } from "../../src/lab/process/home-server.js";
 import { ProcessMachine } from "../../src/lab/process/machine.js";
-import { MAC, planOf, sites, UUID } from "../boot/help.js";
+import { armNextBoot } from "../../src/ways/network-first.js";
+import { firstWay, MAC, planOf, sites, UUID } from "../boot/help.js";
 import { failure } from "../control/help.js";
 import { processControl } from "./process-control.js";
 
@@ -131,17 +132,17 @@ describe("a control that has the power alone", () => {
       (await new MockActivityEnvironment().run(activities[name] as never, input as never)) as never;
 
     const { snapshot } = await run("captureSnapshot", { plan });
-    await run("stageImage", { plan });
-    expect(await run("armTarget", { plan, epoch: 1, wasOff: false })).toMatchObject({
+    await run("stageImage", { plan, way: firstWay(plan) });
+    expect(await run("armTarget", { plan, epoch: 1, way: firstWay(plan), wasOff: false })).toMatchObject({
       wrote: false,
       notes: [expect.stringContaining("boot server alone")],
     });
     await run("ensureOff", { plan, running: "home", unseenMs: null, why: "to the image" });
-    await run("ensureOn", { plan, epoch: 1, wasOff: false, why: "to the image" });
+    await run("ensureOn", { plan, epoch: 1, way: firstWay(plan), wasOff: false, why: "to the image" });
     await expect.poll(() => site.link.hellos.length, { timeout: 15_000 }).toBe(1);
     await run("ensureOff", { plan, running: "image", unseenMs: null, why: "leave the image" });
     await run("restoreBoot", { plan, snapshot, armUnsure: true });
-    await run("ensureOn", { plan, epoch: null, wasOff: false, why: "go home" });
+    await run("ensureOn", { plan, epoch: null, way: null, wasOff: false, why: "go home" });
     const { verdict } = await run("verifyHome", { plan, snapshot, rebooted: true, watchLateOffMs: 0 });
     expect(verdict).toMatchObject({ proved: true, strength: "strong", differences: [] });
   }, 60_000);

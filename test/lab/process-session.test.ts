@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Downloader } from "../../src/lab/process/download.js";
 import { HomeServer } from "../../src/lab/process/home-server.js";
 import { ProcessMachine } from "../../src/lab/process/machine.js";
-import { MAC, planOf, sites, taskOf, UUID } from "../boot/help.js";
+import { firstWay, MAC, planOf, sites, taskOf, UUID } from "../boot/help.js";
 
 /** A process machine, the real boot server, the real agent gateway and the real agent. */
 const newSite = sites();
@@ -44,8 +44,8 @@ test.for(["bios", "uefi"] as const)(
     await site.start();
     const plan = planOf({ firmware, via: firmware === "uefi" ? "uefi-http" : "pxe" });
     await site.site.open(plan, plan.session);
-    await site.site.stage(plan, () => {}, AbortSignal.timeout(10_000));
-    const { httpBootUri } = await site.site.publish(plan.target.name, plan.session, 1, false);
+    await site.site.stage(plan, firstWay(plan), () => {}, AbortSignal.timeout(10_000));
+    const { httpBootUri } = await site.site.publish(plan.target.name, plan.session, 1, firstWay(plan), false);
     machine = await ProcessMachine.create({
       ...{ name: "p1", uuid: UUID, macs: [MAC], firmware, dir, home, downloader },
       siteUrl: `http://127.0.0.1:${http}`,

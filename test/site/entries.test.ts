@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { endOf, MAC, planOf, sites, snapshotOf, UUID } from "../boot/help.js";
+import { endOf, MAC, PXE, planOf, sites, snapshotOf, UUID } from "../boot/help.js";
 
 describe("an entry", () => {
   const newSite = sites();
@@ -67,27 +67,27 @@ describe("an entry", () => {
     const plan = planOf();
     await site.publish(plan, 2);
     const nonce = await site.nonce();
-    const again = await site.site.publish("r1-n07", plan.session, 2, false);
+    const again = await site.site.publish("r1-n07", plan.session, 2, PXE, false);
     expect(site.site.entry("r1-n07")?.boot?.nonces.map((one) => one.nonce)).toEqual([nonce]);
-    await expect(site.site.publish("r1-n07", plan.session, 1, false)).rejects.toMatchObject({ code: "conflict" });
-    const next = await site.site.publish("r1-n07", plan.session, 3, false);
+    await expect(site.site.publish("r1-n07", plan.session, 1, PXE, false)).rejects.toMatchObject({ code: "conflict" });
+    const next = await site.site.publish("r1-n07", plan.session, 3, PXE, false);
     expect(next.httpBootUri).not.toBe(again.httpBootUri);
     expect((await site.get(`/b/${nonce}/vmlinuz`)).status).toBe(404);
     await site.site.withdraw("r1-n07", plan.session);
     await site.site.withdraw("r1-n07", plan.session);
-    await expect(site.site.publish("r1-n07", plan.session, 3, false)).rejects.toMatchObject({ code: "conflict" });
+    await expect(site.site.publish("r1-n07", plan.session, 3, PXE, false)).rejects.toMatchObject({ code: "conflict" });
   });
 
   it("is not published before its image is staged, by virtual media, or past its deadline", async () => {
     const site = await newSite();
     const plan = planOf();
     await site.site.open(plan, plan.session);
-    await expect(site.site.publish("r1-n07", plan.session, 1, false)).rejects.toThrow(/is not staged/);
+    await expect(site.site.publish("r1-n07", plan.session, 1, PXE, false)).rejects.toThrow(/is not staged/);
     await site.publish(plan);
     site.nowMs = endOf(plan);
-    await expect(site.site.publish("r1-n07", plan.session, 2, false)).rejects.toThrow(/deadline/);
+    await expect(site.site.publish("r1-n07", plan.session, 2, PXE, false)).rejects.toThrow(/deadline/);
     await site.site.close("r1-n07", plan.session);
-    await expect(site.site.publish("r1-n07", plan.session, 2, false)).rejects.toMatchObject({ code: "notFound" });
+    await expect(site.site.publish("r1-n07", plan.session, 2, PXE, false)).rejects.toMatchObject({ code: "notFound" });
   });
 
   it("is staged once, with a matching digest only", async () => {
@@ -95,11 +95,14 @@ describe("an entry", () => {
     const plan = planOf();
     const signal = new AbortController().signal;
     const seen: number[] = [];
-    const both = [site.site.stage(plan, (bytes) => seen.push(bytes), signal), site.site.stage(plan, () => {}, signal)];
+    const both = [
+      site.site.stage(plan, PXE, (bytes) => seen.push(bytes), signal),
+      site.site.stage(plan, PXE, () => {}, signal),
+    ];
     expect((await Promise.all(both)).map((one) => one.fetchedBytes).sort((a, b) => a - b)).toEqual([0, 12006]);
     expect(seen.at(-1)).toBe(12006);
     const wrong = planOf({ kernel: { url: "file:images/vmlinuz", sha256: "0".repeat(64) } });
-    await expect(site.site.stage(wrong, () => {}, signal)).rejects.toThrow(
+    await expect(site.site.stage(wrong, PXE, () => {}, signal)).rejects.toThrow(
       /has the sha256 [0-9a-f]{64}, but the image says 0{64}/,
     );
   });

@@ -68,12 +68,12 @@ export class FakeWorld {
         labels: {},
         role: "maintenance",
         arch: "x86_64",
+        form: "linux",
         kernel: { url: "file:images/k", sha256: "0".repeat(64) },
         initrds: [{ url: "file:images/i", sha256: "0".repeat(64) }],
         cmdline: [],
       },
-      via: "pxe",
-      grade: "lan",
+      ways: [{ via: "pxe", grade: "lan" }],
       limits: {
         gracefulMs: 1000,
         bootMs: 2000,
@@ -131,7 +131,12 @@ export class FakeWorld {
           notes: [],
         }),
       stageImage: async () => done("stage", { fetchedBytes: 1 }),
-      armTarget: async ({ epoch }) => done(`arm ${epoch}`, { wrote: true, grade: "lan" as const, notes: [] }),
+      armTarget: async ({ epoch, way }) =>
+        done(way.via === "pxe" ? `arm ${epoch}` : `arm ${epoch} by ${way.via}`, {
+          wrote: true,
+          grade: "lan" as const,
+          notes: [],
+        }),
       ensureOff: async ({ running }) => {
         this.power = "Off";
         this.running = "nothing";
@@ -151,9 +156,10 @@ export class FakeWorld {
         };
       },
       awaitControl: async () => done("await", { attempts: 1 }),
-      diagnoseBoot: async () =>
+      diagnoseBoot: async ({ way: { via } }) =>
         done("diagnose", {
           diagnosis: {
+            via,
             power: this.power,
             scriptFetched: false,
             kernelFetched: false,

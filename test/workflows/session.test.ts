@@ -6,7 +6,7 @@ import { Worker } from "@temporalio/worker";
 import { afterAll, aroundEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { CentralActivities } from "../../activities/contract.js";
 import { SessionRecord } from "../../src/domain/record.js";
-import type { SessionSummary } from "../../src/domain/session.js";
+import type { PlannedWay, SessionSummary } from "../../src/domain/session.js";
 import type { maintenanceSession } from "../../workflows/index.js";
 import { startTestTemporal, type TestTemporal, workflowBundle } from "../support/temporal.js";
 import { bootState, FakeWorld, result, task } from "./fakes.js";
@@ -122,6 +122,11 @@ const shortWork = {
   totalMs: 3_600_000,
 };
 
+const TWO_WAYS: PlannedWay[] = [
+  { via: "pxe", grade: "lan" },
+  { via: "virtual-media", grade: "sealed" },
+];
+
 describe.concurrent("a session's story", () => {
   it("goes away, works, comes home and says so", async () => {
     helloAtBoot();
@@ -178,7 +183,7 @@ describe.concurrent("a session's story", () => {
 
   it("a session without an image power-cycles the target and proves it", async () => {
     const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
-    world.planOverrides = { image: null, via: null, action: action && { ...action, mode: "passive", tasks: [] } };
+    world.planOverrides = { image: null, ways: [], action: action && { ...action, mode: "passive", tasks: [] } };
     expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
     expect(world.calls).toEqual(["capture", "off home", "restore", "on home", "verify", "close"]);
   });
@@ -263,7 +268,8 @@ describe.concurrent("a session's story", () => {
 
   it("a missed first contact is diagnosed, armed again, and then given up", async () => {
     const summary = await (await start()).result();
-    expect(summary).toMatchObject({ outcome: "failed", ending: "restored", failure: { code: "noContact" } });
+    const message = "The image made no contact in 2 boots: it never asked for its boot script.";
+    expect(summary).toMatchObject({ outcome: "failed", ending: "restored", failure: { code: "noContact", message } });
     expect(world.calls.filter((call) => /^(arm|diagnose|on)/.test(call))).toEqual([
       "arm 1",
       "on 1",
@@ -272,6 +278,87 @@ describe.concurrent("a session's story", () => {
       "on 2",
       "diagnose",
       "on home",
+    ]);
+  });
+
+  it("a way without contact gives way to the next one, in numbered armings, and the record says so", async () => {
+    world.planOverrides = { ways: TWO_WAYS, limits: { ...shortWork, bootMs: 500, bootAttempts: 2, workMs: 20_000 } };
+    world.onBoot = async (plan, epoch) => {
+      if (epoch === 3) await say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored", failure: null });
+    expect(world.calls.filter((call) => /^(stage|arm|diagnose|restore)/.test(call))).toEqual([
+      ...["stage", "arm 1", "diagnose", "arm 2", "diagnose"],
+      ...["stage", "arm 3 by virtual-media", "restore"],
+    ]);
+    const record = world.records.at(-1);
+    expect(record?.diagnoses).toMatchObject([{ via: "pxe" }, { via: "pxe" }]);
+    expect(record?.notes).toContain("pxe made no contact; trying virtual-media.");
+    expect(record?.contacts).toMatchObject([{ epoch: 3 }]);
+  });
+
+  it("ways that all make no contact are told in one sentence, with how often and by what the last boot was", async () => {
+    world.planOverrides = { ways: TWO_WAYS, limits: { ...shortWork, bootMs: 500 } };
+    expect(await (await start()).result()).toMatchObject({
+      outcome: "failed",
+      ending: "restored",
+      failure: {
+        code: "noContact",
+        message: "The image made no contact in 2 boots, the last by virtual-media: it never asked for its boot script.",
+      },
+    });
+  });
+
+  it.each(["stageImage", "armTarget"] as const)(
+    "a way that %s refuses gives way to the next one, before the target goes down",
+    async (step) => {
+      helloAtBoot();
+      world.planOverrides = { ways: TWO_WAYS };
+      const does = world.site()[step];
+      world.override[step] = (async (input: Parameters<typeof does>[0]) => {
+        if (input.way.via === "pxe") throw ApplicationFailure.nonRetryable("There is no network.", "refused");
+        return await does(input as never);
+      }) as never;
+      expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", failure: null });
+      const record = world.records.at(-1);
+      expect(record?.notes).toContain("pxe is refused; trying virtual-media: There is no network.");
+      expect(record?.diagnoses).toEqual([]);
+      expect(world.calls.filter((call) => /^(off|on)/.test(call))).toHaveLength(4);
+    },
+  );
+
+  it("a last way that is refused does not hide that the ways before it made no contact", async () => {
+    world.planOverrides = { ways: TWO_WAYS, limits: { ...shortWork, bootMs: 500 } };
+    const stage = world.site().stageImage;
+    world.override.stageImage = async (input) => {
+      if (input.way.via === "pxe") return await stage(input);
+      throw ApplicationFailure.nonRetryable("The site has no GRUB.", "refused");
+    };
+    expect(await (await start()).result()).toMatchObject({
+      failure: { code: "noContact", message: expect.stringContaining("in 1 boot, the last by pxe") },
+    });
+    expect(world.records.at(-1)?.notes).toContain("virtual-media is refused: The site has no GRUB.");
+  });
+
+  it("an action that resumes boots again by the way that made contact", async () => {
+    const action = world.plan({ target: "x", session: "x", workflowId: "x" }).action;
+    world.planOverrides = {
+      ways: TWO_WAYS,
+      action: action && { ...action, onReboot: "resume" },
+      limits: { ...shortWork, bootMs: 500, workMs: 20_000 },
+    };
+    world.onBoot = async (plan, epoch) => {
+      if (epoch > 1) await say(plan.session, epoch, "hello", { firmware: "bios", uptimeSeconds: 1 });
+    };
+    let offers = 0;
+    world.override.offerTask = async ({ plan, task: offered }) => {
+      if (++offers > 1) return result(offered.id);
+      await say(plan.session, 2, "rebooted", { how: "a second hello" });
+      return (await untilCancelled()) as never;
+    };
+    expect(await (await start()).result()).toMatchObject({ outcome: "succeeded", ending: "restored" });
+    expect(world.calls.filter((call) => call.startsWith("arm"))).toEqual([
+      ...["arm 1", "arm 2 by virtual-media", "arm 3 by virtual-media"],
     ]);
   });
 
@@ -1135,7 +1222,7 @@ describe.concurrent("a campaign", () => {
 
   it("a target that nobody lets go of is told as such, and keeps no other from its work", async () => {
     const held = `t${number()}`;
-    world.planOverrides = { action: null, image: null, via: null };
+    world.planOverrides = { action: null, image: null, ways: [] };
     const verify = world.site().verifyHome;
     world.override.verifyHome = async (input) => {
       if (input.plan.target.name === held) throw ApplicationFailure.nonRetryable("gone", "homeNotProved");

@@ -81,7 +81,7 @@ function targetFor(machine: Machine, look: Look, choice: BootChoice): string {
   const { name } = machine.target;
   if (target === undefined) {
     const others = waysOffered(machine, offered ?? []);
-    const remedy = others.length > 0 ? `give ${others.join(" or ")} first in boot.via` : "update the BMC's firmware";
+    const remedy = others.length > 0 ? `give ${others.join(" or ")} in boot.via` : "update the BMC's firmware";
     throw new PitstopError(
       "refused",
       `${name}'s BMC cannot boot ${choice.via} by override (it offers ${offered?.join(", ")}); ${remedy}.`,
@@ -91,7 +91,7 @@ function targetFor(machine: Machine, look: Look, choice: BootChoice): string {
   if (choice.via === "uefi-http" && !inBoot(look, URI)) {
     throw new PitstopError(
       "refused",
-      `${name}'s BMC offers UefiHttp but has no HttpBootUri for the image's address; give pxe or virtual-media first in boot.via, or update its firmware.`,
+      `${name}'s BMC offers UefiHttp but has no HttpBootUri for the image's address; give pxe or virtual-media in boot.via, or update its firmware.`,
     );
   }
   return target;

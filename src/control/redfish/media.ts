@@ -55,7 +55,7 @@ export class MediaDrives {
     if (refusal) throw refusal;
     throw new PitstopError(
       "refused",
-      `${this.machine.target.name}'s BMC has no virtual CD or DVD drive; give pxe or uefi-http first in boot.via.`,
+      `${this.machine.target.name}'s BMC has no virtual CD or DVD drive; give pxe or uefi-http in boot.via.`,
     );
   }
 
@@ -203,7 +203,7 @@ export class MediaDrives {
     const fault = faultOf(answer, did);
     const missed = namesIn(answer.body, PARAMETERS);
     if (fault.code !== "refused" || missed.length === 0) return fault;
-    const message = `${fault.message.replace(/\.$/, "")}; Pitstop has no other ${missed.join(", ")} to give it, so give pxe or uefi-http first in boot.via.`;
+    const message = `${fault.message.replace(/\.$/, "")}; Pitstop has no other ${missed.join(", ")} to give it, so give pxe or uefi-http in boot.via.`;
     return new PitstopError(fault.code, message, { facts: fault.facts });
   }
 
@@ -219,7 +219,7 @@ export class MediaDrives {
     throw new PitstopError(
       "refused",
       `${this.machine.target.name}'s BMC does not verify the certificate of the server that it reads ${slot.slot} from ` +
-        '(VerifyCertificate), so its boot path is only a claim; let its owner add "destructive-over-lan" to boot.allow.',
+        '(VerifyCertificate), so its boot way is only a claim; let its owner add "destructive-over-lan" to boot.allow.',
     );
   }
 

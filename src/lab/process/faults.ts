@@ -6,6 +6,8 @@ export const ProcessFaults = z.strictObject({
   noFirstContact: z.boolean().default(false),
   /** The machine hangs after it has its boot script, before the kernel. */
   hangsAfterScript: z.boolean().default(false),
+  /** The firmware finds nothing to boot at a URI, and goes on to its disk. */
+  noUriBoot: z.boolean().default(false),
   /** So long after its start the agent stops without a word. */
   silentAfterMs: z.number().int().min(0).max(3_600_000).nullable().default(null),
   /** So long after the agent's start the machine resets itself. */

@@ -135,6 +135,7 @@ export class Life {
         return bootFromNetwork(this.#netboot());
       case "uefi-http":
         if (this.#parts.firmware === "bios") return { kind: "exit", status: 1, why: "a BIOS cannot boot from a URI" };
+        if (this.#meets("noUriBoot")) return { kind: "exit", status: 1, why: "the firmware finds nothing at the URI" };
         return bootFromUri(this.#netboot(), boot.uri);
       case "cd":
         return { kind: "exit", status: 1, why: "a process machine cannot boot a medium" };
@@ -226,7 +227,9 @@ export class Life {
     this.#parts.console.say(`hangs: ${why}`);
   }
 
-  #meets(fault: "noFirstContact" | "hangsAfterScript" | "ignorePowerButton" | "brokenDisk" | "asksNetwork"): boolean {
+  #meets(
+    fault: "noFirstContact" | "hangsAfterScript" | "noUriBoot" | "ignorePowerButton" | "brokenDisk" | "asksNetwork",
+  ): boolean {
     const met = this.#parts.faults()[fault];
     if (met) this.#parts.onFault(fault);
     return met;

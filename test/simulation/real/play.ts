@@ -186,6 +186,7 @@ class Player implements Played {
     (this.target.machine as ProcessMachine).injectFaults({
       noFirstContact: false,
       hangsAfterScript: false,
+      noUriBoot: false,
       silentAfterMs: null,
       resetAfterMs: null,
       ignorePowerButton: false,

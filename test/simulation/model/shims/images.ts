@@ -24,8 +24,8 @@ export class Media {
   async ensure(): Promise<typeof MADE> {
     return MADE;
   }
-  digestFor(plan: SessionPlan): string | null {
-    return plan.via === "virtual-media" ? MADE.sha256 : null;
+  digestFor({ image }: SessionPlan): string | null {
+    return image === null ? null : MADE.sha256;
   }
 }
 

@@ -57,13 +57,13 @@ export const patient = waitingFor("24h", "1m");
 const briefly = waitingFor("5m", "5s");
 
 /** Before anything is asked of the target: retry for 5 min while the catalogue is away, then end the session untouched. */
-export const atTheOutset = {
-  planSession: outlasting("planSession"),
-  recordSession: outlasting("recordSession"),
-  keepSnapshot: outlasting("keepSnapshot"),
+export const beforeDeparture = {
+  planSession: retriedBriefly("planSession"),
+  recordSession: retriedBriefly("recordSession"),
+  keepSnapshot: retriedBriefly("keepSnapshot"),
 };
 
-function outlasting<N extends keyof CentralActivities>(name: N): CentralActivities[N] {
+function retriedBriefly<N extends keyof CentralActivities>(name: N): CentralActivities[N] {
   return (async (input: never) => {
     try {
       return await central[name](input);
@@ -163,7 +163,7 @@ export class Schedule {
    * Moves the end by what has passed since then: an approval that was waited for, an image that was fetched from afar. Otherwise the wait
    * would shorten the work.
    */
-  notCounted(sinceMs: number): void {
+  extendSince(sinceMs: number): void {
     this.endsAt += Date.now() - sinceMs;
     this.moved++;
   }

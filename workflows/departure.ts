@@ -92,7 +92,7 @@ async function stage({ plan, log, site, schedule }: SessionContext, way: Planned
   const since = Date.now();
   const summary = `Stage ${plan.image?.name} at ${plan.target.site}, for ${way.via}`;
   await site("stageImage", { way }, { summary, limitMs: 60 * MINUTE });
-  schedule.notCounted(since);
+  schedule.extendSince(since);
 }
 
 /** Arms, takes the target down and boots it; the hello, or null when there was none within `waitMs`. */
@@ -109,16 +109,16 @@ async function bootOnce(
   log.enter("arming");
   inbox.hello = null;
   inbox.done = null;
-  await WayRefused.by(() => outlasting(ctx, () => arm(ctx, way, attempt, wasOff)));
+  await WayRefused.by(() => retryWhileAway(ctx, () => arm(ctx, way, attempt, wasOff)));
   stopIfCutShort();
   log.enter("rebooting");
   const why = `boot ${plan.image?.name}${nth}`;
-  await outlasting(ctx, () => shutDown(ctx, why));
+  await retryWhileAway(ctx, () => shutDown(ctx, why));
   const answersBefore = target.homeAnswers(attempt);
   // Before the act: the target may be on even where this call fails.
   target.observe({ type: "poweringOn", attempt, at: Date.now() });
   const on = { summary: `Power on, armed${nth}`, limitMs: 5 * MINUTE };
-  await outlasting(ctx, async () => log.count(await site("ensureOn", { epoch: attempt, way, wasOff, why }, on)));
+  await retryWhileAway(ctx, async () => log.count(await site("ensureOn", { epoch: attempt, way, wasOff, why }, on)));
   target.observe({ type: "armed", attempt });
   const hello = await firstContact(ctx, attempt, waitMs, answersBefore);
   if (!hello) return null;
@@ -158,7 +158,7 @@ async function arm(
  * Runs a step, and again after a site or BMC was away: up to the session's end, whose time is not lengthened by the wait. Throws the
  * failure of a control that answers.
  */
-export async function outlasting<T>(ctx: SessionContext, step: () => Promise<T>): Promise<T> {
+export async function retryWhileAway<T>(ctx: SessionContext, step: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await step();

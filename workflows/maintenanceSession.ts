@@ -4,7 +4,7 @@ import type { Failure, SessionPlan, SessionRequest, SessionSummary } from "../sr
 import type { BootSnapshot } from "../src/domain/snapshot.js";
 import { ACTION, CAMPAIGN, SITE, TARGET } from "./attributes.js";
 import {
-  atTheOutset,
+  beforeDeparture,
   central,
   Interrupted,
   Interrupts,
@@ -13,7 +13,7 @@ import {
   type SessionContext,
   siteCalls,
 } from "./context.js";
-import { boot, depart, outlasting, shutDown } from "./departure.js";
+import { boot, depart, retryWhileAway, shutDown } from "./departure.js";
 import { failureOf, Logbook } from "./logbook.js";
 import { listen } from "./messages.js";
 import { Records } from "./records.js";
@@ -52,11 +52,13 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   });
 
   log.enter("planning");
-  const plan = await atTheOutset.planSession({ request, session, workflowId: info.workflowId }).catch(async (error) => {
-    await CancellationScope.nonCancellable(() => endUnplanned(log, error));
-    // The one failure that leaves the workflow: there is no target yet that it could concern.
-    throw error;
-  });
+  const plan = await beforeDeparture
+    .planSession({ request, session, workflowId: info.workflowId })
+    .catch(async (error) => {
+      await CancellationScope.nonCancellable(() => endUnplanned(log, error));
+      // The one failure that leaves the workflow: there is no target yet that it could concern.
+      throw error;
+    });
   log.plan = plan;
   log.file([
     { key: TARGET, value: plan.target.name },
@@ -104,7 +106,7 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
     // Away and home without an image: what is proved is the way home itself.
     log.enter("rebooting");
     log.untouched = false;
-    await interrupts.during(null, () => outlasting(ctx, () => shutDown(ctx, `${plan.action?.name}: power cycle`)));
+    await interrupts.during(null, () => retryWhileAway(ctx, () => shutDown(ctx, `${plan.action?.name}: power cycle`)));
     log.outcome = "succeeded";
     return;
   }
@@ -133,24 +135,24 @@ async function awayAndBack(ctx: SessionContext): Promise<void> {
 async function waitForApproval({ plan, log, inbox, schedule }: SessionContext): Promise<void> {
   if (!plan.action?.approval) return;
   log.enter("waiting");
-  await atTheOutset.recordSession({ record: log.record() });
+  await beforeDeparture.recordSession({ record: log.record() });
   const since = Date.now();
   await condition(() => inbox.approvedBy !== null);
-  schedule.notCounted(since);
+  schedule.extendSince(since);
   log.notes.push(`Approved by ${inbox.approvedBy}.`);
 }
 
 /** The boot snapshot is in the site's journal and in the catalogue before the first write to anything. */
 async function capture({ log, site }: SessionContext): Promise<BootSnapshot> {
   log.enter("capturing");
-  await atTheOutset.recordSession({ record: log.record() });
+  await beforeDeparture.recordSession({ record: log.record() });
   const captured = log.count(
     await site("captureSnapshot", {}, { summary: "Identify the target, keep its boot snapshot", limitMs: 180_000 }),
   );
   log.notes.push(...captured.notes);
   // Before the catalogue has answered: a copy whose acknowledgement is lost must not outlive the session.
   log.captured = true;
-  const snapshot = await atTheOutset.keepSnapshot({ snapshot: captured.snapshot });
+  const snapshot = await beforeDeparture.keepSnapshot({ snapshot: captured.snapshot });
   log.snapshot = snapshot;
   return snapshot;
 }

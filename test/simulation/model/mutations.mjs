@@ -13,7 +13,7 @@ export const MUTATIONS = [
     promise: 2,
     name: "the-catalogue-keeps-no-snapshot",
     file: "workflows/maintenanceSession.ts",
-    from: "const snapshot = await atTheOutset.keepSnapshot({ snapshot: captured.snapshot });",
+    from: "const snapshot = await beforeDeparture.keepSnapshot({ snapshot: captured.snapshot });",
     to: "const snapshot = captured.snapshot;",
     seed: 1,
   },

@@ -81,8 +81,8 @@ export interface Inserted extends MediaSlot {
 
 export interface Media extends Section<MediaSlot[]> {
   /**
-   * Ensures that this medium is in a slot that can hold it, and reads it back. `verify`: refuses a slot that does not check
-   * certificates, having asked it to.
+   * Ensures that this medium is in a slot that can hold it, and reads it back. Refused with nothing written where the next boot
+   * could not be the medium. `verify`: refuses a slot that does not check certificates, having asked it to.
    */
   insert(url: string, options?: { verify: boolean }): Promise<Inserted>;
   /** Ensures that the slots hold what they held. Only while the target is off: an ejected live medium corrupts its system. */

@@ -14,8 +14,11 @@ export interface Dialect {
   overrideProperties: "all" | "changed";
   /** Whether `BootSourceOverrideMode` may be written at all. */
   overrideMode: "written" | "read-only";
-  /** What `BootSourceOverrideTarget` is in a PATCH that disables the override. */
-  disarmTarget: "None" | "as-it-is";
+  /**
+   * What `BootSourceOverrideTarget` is in a PATCH that disables the override. `as-it-is`: None may be refused; it is asked for once,
+   * when the override is disabled. `stays`: the target is never None again.
+   */
+  disarmTarget: "None" | "as-it-is" | "stays";
   /** Values that `BootSourceOverrideEnabled` can take, where the machine does not say so itself. */
   enabledValues: readonly string[];
   /** Override targets that boot virtual media, best first. */

@@ -8,5 +8,5 @@ export const supermicroFullOverride: Quirk = {
     "Enabled must be sent every time, and a mode that is not sent falls back to its default; the target stays behind when disabled.",
   source: "DMTF/Redfishtool#106",
   where: { maker: /supermicro/i },
-  dialect: { overrideProperties: "all", overrideMode: "written", disarmTarget: "as-it-is" },
+  dialect: { overrideProperties: "all", overrideMode: "written", disarmTarget: "stays" },
 };

@@ -4,29 +4,68 @@ import type { BootOverride } from "../../domain/snapshot.js";
 import type { Armed, BootChoice } from "../control.js";
 import { bootListOf, inBoot, type Look, type Machine } from "./machine.js";
 import { canWriteMode, ensureOverride, modeOf } from "./override.js";
-import { ENABLED_VALUES, MODES, readOverride, sameOverride, TARGETS, URI } from "./override-state.js";
+import { ENABLED_VALUES, hasOverride, MODES, readOverride, sameOverride, TARGETS, URI } from "./override-state.js";
+import { restoreOverride } from "./restore-override.js";
+import { remedyBut, targetsOf } from "./ways.js";
+
+/** What an arming asks for, and by which words of the service. */
+interface Plan {
+  wanted: BootOverride;
+  hasOnce: boolean;
+  /** The owner allows a lasting override. */
+  isLastingAllowed: boolean;
+  mayLast: boolean;
+}
 
 /** `arm` ensures that the next boot is `choice`, once where the BMC can; see NextBoot.arm. */
-export async function arm(machine: Machine, choice: BootChoice): Promise<Armed> {
+export async function arm(machine: Machine, choice: BootChoice, hasDrive: () => Promise<boolean>): Promise<Armed> {
   const look = await machine.lookToChange();
+  const { wanted, hasOnce, isLastingAllowed, mayLast } = await planned(machine, look, choice, hasDrive);
+  if (hasOnce) {
+    try {
+      return await armOnce(machine, look, wanted, isLastingAllowed);
+    } catch (error) {
+      const isFinal = error instanceof PitstopError && error.facts.lasting === true;
+      if (!mayLast || isFinal || !(error instanceof PitstopError) || error.code !== "refused") throw error;
+    }
+  }
+  return await ensureOverride(machine, { ...wanted, enabled: "Continuous" });
+}
+
+/** `refuseMediaBoot` stands before a medium is inserted: what the override cannot boot is not inserted. Errors: `refused`. */
+export async function refuseMediaBoot(machine: Machine, hasDrive: () => Promise<boolean>): Promise<void> {
+  const look = await machine.look();
+  if (!isKnown(readOverride(look)) && !hasOverride(look)) {
+    throw new PitstopError(
+      "refused",
+      `${machine.target.name} has no boot override, so it boots by pxe alone; give pxe in boot.via.`,
+    );
+  }
+  await planned(machine, look, { via: "virtual-media" }, hasDrive);
+}
+
+/** Everything that can be refused by what the service shows is refused here, before anything is written. */
+async function planned(
+  machine: Machine,
+  look: Look,
+  choice: BootChoice,
+  hasDrive: () => Promise<boolean>,
+): Promise<Plan> {
   const wanted: BootOverride = {
     enabled: "Once",
-    target: targetFor(machine, look, choice),
+    target: await targetFor(machine, look, choice, hasDrive),
     mode: modeFor(machine, look),
     httpBootUri: choice.via === "uefi-http" ? choice.uri : null,
   };
   const can = bootListOf(look, ENABLED_VALUES) ?? machine.dialect.enabledValues;
-  const allowed = machine.target.boot.allow.includes("continuous-override");
-  const mayContinue = allowed && can.includes("Continuous");
-  if (can.includes("Once")) {
-    try {
-      return await armOnce(machine, look, wanted, allowed);
-    } catch (error) {
-      const isFinal = error instanceof PitstopError && error.facts.lasting === true;
-      if (!mayContinue || isFinal || !(error instanceof PitstopError) || error.code !== "refused") throw error;
-    }
-  }
-  if (mayContinue) return await ensureOverride(machine, { ...wanted, enabled: "Continuous" });
+  const isLastingAllowed = machine.target.boot.allow.includes("continuous-override");
+  const plan: Plan = {
+    wanted,
+    hasOnce: can.includes("Once"),
+    isLastingAllowed,
+    mayLast: isLastingAllowed && can.includes("Continuous"),
+  };
+  if (plan.hasOnce || plan.mayLast) return plan;
   throw new PitstopError(
     "refused",
     `${machine.target.name}'s BMC has no one-time boot override; allow a lasting one with continuous-override in boot.allow, ` +
@@ -43,7 +82,7 @@ async function armOnce(machine: Machine, look: Look, wanted: BootOverride, allow
   if (!sameOverride(lasting, armed.override)) return armed;
   const turned = `${machine.target.name}'s BMC turns a one-time boot override into a lasting one`;
   if (allowed) return { ...armed, notes: [...armed.notes, `${turned}; the session disarms it on its way home.`] };
-  if (isKnown(before)) await ensureOverride(machine, before);
+  if (isKnown(before)) await restoreOverride(machine, before);
   throw new PitstopError(
     "refused",
     `${turned}; allow that with continuous-override in boot.allow, where each boot asks the network first until the session has disarmed it.`,
@@ -62,36 +101,29 @@ function modeFor(machine: Machine, look: Look): BootOverride["mode"] {
   );
 }
 
-/** The override targets that do what a way asks, best first. */
-const targetsOf = (machine: Machine): Record<BootChoice["via"], readonly string[]> => ({
-  pxe: ["Pxe"],
-  "uefi-http": ["UefiHttp"],
-  "virtual-media": machine.dialect.mediaTargets,
-});
-
-const waysOffered = (machine: Machine, offered: string[]): string[] =>
-  Object.entries(targetsOf(machine))
-    .filter(([, targets]) => targets.some((one) => offered.includes(one)))
-    .map(([via]) => via);
-
-function targetFor(machine: Machine, look: Look, choice: BootChoice): string {
+async function targetFor(
+  machine: Machine,
+  look: Look,
+  choice: BootChoice,
+  hasDrive: () => Promise<boolean>,
+): Promise<string> {
   const wanted = targetsOf(machine)[choice.via];
   const offered = bootListOf(look, TARGETS);
   const target = offered === null ? wanted[0] : wanted.find((one) => offered.includes(one));
   const { name } = machine.target;
   if (target === undefined) {
-    const others = waysOffered(machine, offered ?? []);
-    const remedy = others.length > 0 ? `give ${others.join(" or ")} in boot.via` : "update the BMC's firmware";
     throw new PitstopError(
       "refused",
-      `${name}'s BMC cannot boot ${choice.via} by override (it offers ${offered?.join(", ")}); ${remedy}.`,
+      `${name}'s BMC cannot boot ${choice.via} by override (it offers ${offered?.join(", ")}); ` +
+        `${await remedyBut(choice.via, machine, look, hasDrive)}.`,
     );
   }
   // The address has nowhere else to go: armed without it, the machine would ask whatever DHCP names.
   if (choice.via === "uefi-http" && !inBoot(look, URI)) {
     throw new PitstopError(
       "refused",
-      `${name}'s BMC offers UefiHttp but has no HttpBootUri for the image's address; give pxe or virtual-media in boot.via, or update its firmware.`,
+      `${name}'s BMC offers UefiHttp but has no HttpBootUri for the image's address; ` +
+        `${await remedyBut(choice.via, machine, look, hasDrive)}.`,
     );
   }
   return target;

@@ -9,6 +9,7 @@ import { followTask, laterOf, notYet } from "./later.js";
 import type { Machine } from "./machine.js";
 import { Manager, sameLink } from "./resources.js";
 import { holdsCd, insertedFrom, isVerified, type Slot, shows, slotFrom } from "./slots.js";
+import { remedyBut } from "./ways.js";
 
 /** A BMC opens the medium when it is told to insert it; over slow links that takes a while. Milliseconds. */
 const READ_BACK_PAUSES_MS = [200, 500, 1_000, 2_000, 4_000, 8_000];
@@ -35,6 +36,15 @@ export class MediaDrives {
     return slots.map(({ slot, inserted, image, verifyCertificate }) => ({ slot, inserted, image, verifyCertificate }));
   }
 
+  /** Whether there is a virtual CD; false too where that cannot be read. */
+  async hasDrive(): Promise<boolean> {
+    const slots = await this.slots().catch((error: unknown) => {
+      if (error instanceof PitstopError && error.code === "refused" && error.facts.identity !== true) return null;
+      throw error;
+    });
+    return Array.isArray(slots) && slots.some((slot) => holdsCd(slot.media));
+  }
+
   /** See Media.insert. A slot that will not take the medium is passed over for the next. */
   async insert(url: string, verify: boolean): Promise<Inserted> {
     this.refuseUrl(url);
@@ -55,7 +65,7 @@ export class MediaDrives {
     if (refusal) throw refusal;
     throw new PitstopError(
       "refused",
-      `${this.machine.target.name}'s BMC has no virtual CD or DVD drive; give pxe or uefi-http in boot.via.`,
+      `${this.machine.target.name}'s BMC has no virtual CD or DVD drive; ${await this.otherWays()}.`,
     );
   }
 
@@ -153,7 +163,7 @@ export class MediaDrives {
   private async put(slot: Slot, url: string): Promise<Inserted> {
     const did = `the medium in ${slot.slot}`;
     const answer = await this.ask(slot, url);
-    if (answer.status >= 400) throw this.insertRefusal(answer, did);
+    if (answer.status >= 400) throw await this.insertRefusal(answer, did);
     const later = laterOf(this.machine, answer);
     if (
       later !== null &&
@@ -171,27 +181,32 @@ export class MediaDrives {
     );
   }
 
-  /** A drive may hold what it does not show: one that refuses is told to eject, and asked once more. */
+  /**
+   * A drive may hold what it does not show: one that refuses is told to eject, and asked once more. Without the action its properties
+   * are changed: only those that the ejection changes back.
+   */
   private async ask(slot: Slot, url: string): Promise<Answer> {
     const target = slot.media.Actions["#VirtualMedia.InsertMedia"].target;
+    if (target === null)
+      return await this.amending({ Image: url, Inserted: true }, url, (body) => this.patch(slot, body));
     const full = { Image: url, Inserted: true, WriteProtected: true };
-    if (target === null) return await this.patch(slot, full);
-    const body = this.machine.dialect.insertBody === "full" ? full : { Image: url };
-    const answer = await this.insertBy(target, body, url);
+    const first = this.machine.dialect.insertBody === "full" ? full : { Image: url };
+    const insert = () => this.amending(first, url, (body) => this.post(target, body));
+    const answer = await insert();
     const eject = slot.media.Actions["#VirtualMedia.EjectMedia"].target;
     const isTaken =
       answer.status === 409 || messagesOf(answer.body).some(({ id }) => /InUse|Conflict|Already/.test(id));
     if (!isTaken || eject === null || this.machine.dialect.ejectEmptyDrive === "fails") return answer;
     await this.post(eject, {});
-    return await this.insertBy(target, body, url);
+    return await insert();
   }
 
   /** A refusal names what it misses, or what it does not take: each parameter is added once, and left out once. */
-  private async insertBy(target: string, first: JsonObject, url: string): Promise<Answer> {
+  private async amending(first: JsonObject, url: string, send: (body: JsonObject) => Promise<Answer>): Promise<Answer> {
     let body = first;
     const changed = new Set<string>();
     for (;;) {
-      const answer = await this.post(target, body);
+      const answer = await send(body);
       if (answer.status < 400) return answer;
       const next = amended(body, answer, url, changed);
       if (next === null) return answer;
@@ -199,11 +214,15 @@ export class MediaDrives {
     }
   }
 
-  private insertRefusal(answer: Answer, did: string): PitstopError {
+  private async otherWays(): Promise<string> {
+    return await remedyBut("virtual-media", this.machine, await this.machine.look(), async () => false);
+  }
+
+  private async insertRefusal(answer: Answer, did: string): Promise<PitstopError> {
     const fault = faultOf(answer, did);
     const missed = namesIn(answer.body, PARAMETERS);
     if (fault.code !== "refused" || missed.length === 0) return fault;
-    const message = `${fault.message.replace(/\.$/, "")}; Pitstop has no other ${missed.join(", ")} to give it, so give pxe or uefi-http in boot.via.`;
+    const message = `${fault.message.replace(/\.$/, "")}; Pitstop has no other ${missed.join(", ")} to give it, so ${await this.otherWays()}.`;
     return new PitstopError(fault.code, message, { facts: fault.facts });
   }
 

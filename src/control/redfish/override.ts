@@ -129,7 +129,7 @@ async function sent(work: Promise<{ later: Later | null }>): Promise<Sent> {
 }
 
 /** The override lives in the settings resource where that has any of it. */
-const isInSettings = ({ settings }: Look): boolean =>
+export const isInSettings = ({ settings }: Look): boolean =>
   settings !== null && PROPERTIES.some((name) => hasProperty(settings.boot, name));
 
 /** Whether the boot mode must be written back although the override is disabled as it was. */
@@ -144,7 +144,7 @@ const modeNotes = (machine: Machine, wanted: BootOverride, after: BootOverride):
     : [];
 
 /** The `Boot` object of the PATCH, as this machine wants it. */
-function bodyFor(machine: Machine, look: Look, wanted: BootOverride, is: Boot | null): JsonObject {
+export function bodyFor(machine: Machine, look: Look, wanted: BootOverride, is: Boot | null): JsonObject {
   const all = propertiesFor(machine, look, wanted, canWriteMode(machine, look));
   if (machine.dialect.overrideProperties === "all") return all;
   if (is === null) return { ...all, [ENABLED]: wanted.enabled };
@@ -152,11 +152,13 @@ function bodyFor(machine: Machine, look: Look, wanted: BootOverride, is: Boot | 
   return Object.fromEntries(Object.entries(all).filter(([name, value]) => shown[name] !== value));
 }
 
+/** All properties of a change. A disabled override's target is None, else the snapshot's, else the one shown. */
 function propertiesFor(machine: Machine, look: Look, wanted: BootOverride, withMode: boolean): JsonObject {
   const targets = bootListOf(look, TARGETS);
   const shown = bootThatCounts(look).BootSourceOverrideTarget;
   const none = machine.dialect.disarmTarget === "None" && (targets === null || targets.includes("None"));
-  const target = wanted.enabled !== "Disabled" ? wanted.target : none ? "None" : shown;
+  const kept = wanted.target === null || wanted.target === "None" ? shown : wanted.target;
+  const target = wanted.enabled !== "Disabled" ? wanted.target : none ? "None" : kept;
   const mode = withMode ? (wanted.mode ?? listedMode(machine, look)) : null;
   return {
     [ENABLED]: wanted.enabled,

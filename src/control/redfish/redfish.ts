@@ -14,14 +14,14 @@ import type {
   Section,
   TargetControl,
 } from "../control.js";
-import { arm } from "./arm.js";
+import { arm, refuseMediaBoot } from "./arm.js";
 import { macsOf, proveIdentity, refuseOtherThan } from "./identity.js";
 import type { Machine } from "./machine.js";
 import { MediaDrives } from "./media.js";
 import { bootsFromNetwork, compareBootOrders, hasBootOrder, readBootOrder, restoreBootOrder } from "./order.js";
-import { ensureOverride } from "./override.js";
 import { compareOverrides, hasOverride, judged, readOverride } from "./override-state.js";
 import { Resets } from "./reset.js";
+import { restoreOverride } from "./restore-override.js";
 import { compareMedia, pendingMedia } from "./slots.js";
 
 /** Control of one target by Redfish (DSP0266, DSP0268). */
@@ -83,9 +83,9 @@ export class RedfishControl implements TargetControl {
       identity,
       kind: "redfish",
       power: powerBy(machine, this.resets),
-      nextBoot: isGarbled || hasOverride(look) ? nextBootBy(machine) : null,
+      nextBoot: isGarbled || hasOverride(look) ? nextBootBy(machine, this.drives) : null,
       bootOrder: isGarbled || hasBootOrder(look) ? bootOrderBy(machine) : null,
-      media: mayHaveMedia ? mediaBy(this.drives) : null,
+      media: mayHaveMedia ? mediaBy(machine, this.drives) : null,
       secureBoot: secureBoot === null ? null : secureBootBy(machine, secureBoot),
       console: null,
     };
@@ -105,12 +105,12 @@ const powerBy = (machine: Machine, resets: Resets): Power => ({
   },
 });
 
-const nextBootBy = (machine: Machine): NextBoot => ({
+const nextBootBy = (machine: Machine, drives: MediaDrives): NextBoot => ({
   read: async () => readOverride(await machine.look()),
   compare: compareOverrides,
   pending: (value: BootOverride) => (judged(value).enabled === "Once" ? value.target : null),
-  arm: async (choice) => await arm(machine, choice),
-  restore: async (to: BootOverride, unsure = false) => (await ensureOverride(machine, to, { unsure })).notes,
+  arm: async (choice) => await arm(machine, choice, () => drives.hasDrive()),
+  restore: async (to: BootOverride, unsure = false) => await restoreOverride(machine, to, unsure),
 });
 
 const bootOrderBy = (machine: Machine): BootOrder => ({
@@ -125,11 +125,14 @@ const bootOrderBy = (machine: Machine): BootOrder => ({
   },
 });
 
-const mediaBy = (drives: MediaDrives): Media => ({
+const mediaBy = (machine: Machine, drives: MediaDrives): Media => ({
   read: async () => await readingFrom(async () => await drives.read()),
   compare: compareMedia,
   pending: (slots: MediaSlot[]) => pendingMedia(slots),
-  insert: async (url, { verify } = { verify: false }) => await drives.insert(url, verify),
+  async insert(url, { verify } = { verify: false }) {
+    await refuseMediaBoot(machine, () => drives.hasDrive());
+    return await drives.insert(url, verify);
+  },
   restore: async (to) => await drives.restore(to),
 });
 

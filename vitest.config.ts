@@ -15,11 +15,13 @@ class StoriesFirst extends BaseSequencer {
 
 /** `vitest --mode deep` runs everything; otherwise the fast tier, which leaves out whole files and takes smaller numbers. */
 export default defineConfig(({ mode }) => {
+  // Given to each project: one that extends this file evaluates it anew, and in a mode of its own.
+  const provide = { tier: mode === "deep" ? "deep" : "fast", seed: Number(process.env.PITSTOP_SEED ?? 1) } as const;
   const exclude = [...configDefaults.exclude, ...(mode === "deep" ? [] : ["test/**/*.deep.test.ts"])];
   return {
     test: {
       projects: [
-        { extends: true, test: { name: "stories", include: STORIES, exclude } },
+        { extends: true, test: { name: "stories", include: STORIES, exclude, provide } },
         {
           extends: true,
           test: {
@@ -27,10 +29,10 @@ export default defineConfig(({ mode }) => {
             include: ["test/**/*.test.ts"],
             exclude: [...exclude, ...STORIES],
             isolate: false,
+            provide,
           },
         },
       ],
-      provide: { tier: mode === "deep" ? "deep" : "fast", seed: Number(process.env.PITSTOP_SEED ?? 1) },
       globalSetup: ["test/support/database-setup.ts"],
       // For hangs: a busy machine comes nowhere near them.
       testTimeout: 120_000,

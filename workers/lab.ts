@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { cacheFolder } from "../src/cache-folder.js";
 import { parseYaml } from "../src/catalogue/documents.js";
 import { type Config, dataFolder, loadConfig } from "../src/config.js";
 import { PitstopError } from "../src/domain/errors.js";
@@ -7,7 +8,6 @@ import { LabConfig, type LabConfigInput } from "../src/lab/config.js";
 import { type Lab, startLab } from "../src/lab/lab.js";
 import { qemuAvailable } from "../src/lab/qemu/index.js";
 import { readOptions } from "./options.js";
-import { cacheFolder } from "./prepare.js";
 
 const USAGE = `Usage: pitstop lab [options]
 

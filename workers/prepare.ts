@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { execa } from "execa";
+import { cacheFolder } from "../src/cache-folder.js";
 import type { Config } from "../src/config.js";
 import { bareEnvironment } from "../src/domain/environment.js";
 import { PitstopError } from "../src/domain/errors.js";
@@ -16,10 +16,6 @@ import type { Say } from "../src/temporal/say.js";
 export const root = ["..", "../.."]
   .map((up) => resolve(import.meta.dirname, up))
   .find((folder) => existsSync(join(folder, "images", "base"))) as string;
-
-/** What is built once and kept for every later start. `PITSTOP_CACHE`, else the user's cache folder. */
-export const cacheFolder = (): string =>
-  process.env.PITSTOP_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "pitstop");
 
 export interface BuiltImage {
   folder: string;

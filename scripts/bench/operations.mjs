@@ -12,6 +12,9 @@ const { loadConfig } = await import(join(dist, "src/config.js"));
 const { freePort } = await import(join(dist, "src/free-port.js"));
 const { openLab } = await import(join(dist, "workers/lab.js"));
 
+/** As docker/Dockerfile and docs/running.md start the server. */
+const HEAP_LIMIT = "--max-old-space-size=512";
+
 /** `guest`: the targets are QEMU's, which see this host as 10.0.2.2. */
 export async function startOperations(machines, { guest = false } = {}) {
   const data = mkdtempSync(join(tmpdir(), "pitstop-bench-"));
@@ -26,7 +29,7 @@ export async function startOperations(machines, { guest = false } = {}) {
     PITSTOP_SITE_TLS_URL: `https://${guest ? "10.0.2.2" : "127.0.0.1"}:${tls}`,
     PITSTOP_LOG_LEVEL: "error",
   };
-  const server = spawn(process.execPath, [join(root, "bin/pitstop.js"), "serve"], {
+  const server = spawn(process.execPath, [HEAP_LIMIT, join(root, "bin/pitstop.js"), "serve"], {
     env,
     stdio: ["ignore", "ignore", "inherit"],
   });

@@ -4,8 +4,8 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { cpioArchive } from "../../src/boot/cpio.js";
+import { cacheFolder } from "../../src/cache-folder.js";
 import { prepareQemuLab, qemuAvailable } from "../../src/lab/qemu/index.js";
-import { cacheFolder } from "../support/cache.js";
 import { MAC, planOf, sha256, sites, type TestSite, UUID } from "./help.js";
 
 const newSite = sites();

@@ -16,13 +16,16 @@ const MACHINES = [
   "no-journal",
   "no-catalogue",
 ];
-/** The second change of Boot is the one that disarms. A refused request is sent once more with a fresh login; then a person is called. */
+/**
+ * The second change of Boot is the one that disarms. A refused request is sent once more with a fresh login, and both again after a
+ * minute; then a person is called.
+ */
 const REFUSED_ON_THE_WAY_HOME = {
   fault: "status" as const,
   status: 401,
   match: { method: "PATCH" as const, path: "Systems/1" },
   after: 1,
-  times: 2,
+  times: 6,
 };
 beforeAll(async () => {
   const refused = { name: "refused", bmcFaults: [REFUSED_ON_THE_WAY_HOME] };
@@ -120,13 +123,13 @@ test("everything is killed and the database is gone at the cold start: targets h
 });
 
 test("a lost session whose target cannot be put back is shown as stranded with its reason; retried, it is home", {
-  timeout: 240_000,
+  timeout: 360_000,
 }, async () => {
   onTestFailed(() => console.log(op.story, op.seen("refused")));
   const before = await op.home("refused");
   const lost = await away("refused", "not-by-lease");
   await terminate(op, "refused");
-  const { session, stranded } = await op.untilPhase("refused", "stranded", 120_000);
+  const { session, stranded } = await op.untilPhase("refused", "stranded", 180_000);
   expect(session).not.toBe(lost);
   expect(stranded).toMatchObject({ code: "unauthorized", message: expect.stringMatching(/^\S.*refused.*\.$/) });
   expect((await op.run("get", "sessions", "--target", "refused")).out).toMatch(/stranded/);

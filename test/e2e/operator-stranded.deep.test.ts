@@ -14,8 +14,8 @@ let op: Operator;
 beforeAll(async () => {
   op = await Operator.start({
     machines: [
-      // A refused request is sent once more with a fresh login; then a person is called.
-      { name: "mended", bmcFaults: [refusedOnTheWayHome(2)] },
+      // A refused request is sent once more with a fresh login, and both again after a minute; then a person is called.
+      { name: "mended", bmcFaults: [refusedOnTheWayHome(4)] },
       { name: "given-up", bmcFaults: [refusedOnTheWayHome(1000)] },
     ],
   });
@@ -30,7 +30,7 @@ tasks: [{name: look, script: "echo '{}'"}]
 }, 240_000);
 afterAll(() => op?.close(), 60_000);
 
-test("a refused password strands the target; put right and retried, it is home", { timeout: 180_000 }, async () => {
+test("a refused password strands the target; put right and retried, it is home", { timeout: 360_000 }, async () => {
   onTestFailed(() => console.log(op.story, op.seen("mended")));
   const before = await op.home("mended");
   expect(await op.run("run", "mended", "-a", "look", "--wait")).toMatchObject({ exit: 3 });
@@ -47,13 +47,13 @@ test("a refused password strands the target; put right and retried, it is home",
 });
 
 test("a target that will not come home is released by a person with a reason, and is free again", {
-  timeout: 180_000,
+  timeout: 360_000,
 }, async () => {
   onTestFailed(() => console.log(op.story, op.seen("given-up")));
   expect(await op.run("run", "given-up", "-a", "look", "--wait")).toMatchObject({ exit: 3 });
   const retried = await op.run("session", "retry", "given-up");
   expect(retried).toMatchObject({ exit: 0 });
-  await op.untilPhase("given-up", "stranded");
+  await op.untilPhase("given-up", "stranded", 150_000);
   expect(await op.run("session", "release", "given-up")).toMatchObject({ exit: 2 });
   const said = await op.run("session", "release", "given-up", "--reason", "its board is being replaced");
   expect(said).toMatchObject({ exit: 0, out: "given-up: released; nobody has proved that it is home.\n" });

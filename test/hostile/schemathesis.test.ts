@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { cacheFolder } from "../../src/cache-folder.js";
 import { type Rig, startRig, TOKEN } from "../api/running.js";
-import { cacheFolder } from "../support/cache.js";
 import { perTier, seed } from "../support/tier.js";
 import { schemathesis } from "./schemathesis.js";
 

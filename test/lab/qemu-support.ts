@@ -6,12 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
+import { cacheFolder } from "../../src/cache-folder.js";
 import type { QemuMachine } from "../../src/lab/qemu/machine.js";
 import { prepareQemuLab, type QemuLab } from "../../src/lab/qemu/prepare.js";
-import { cacheFolder } from "../support/cache.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */
-export const BOOT_MS = 90_000;
+export const BOOT_MS = 300_000;
 
 export const labForTests = (): Promise<QemuLab> => prepareQemuLab({ cacheDir: cacheFolder() });
 

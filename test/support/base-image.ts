@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { cpioArchive } from "../../src/boot/cpio.js";
+import { cacheFolder } from "../../src/cache-folder.js";
 import { prepareBaseImage } from "../../workers/prepare.js";
 import { sessionOf, sessionText } from "./agent.js";
-import { cacheFolder } from "./cache.js";
 import type { TestGateway } from "./gateway.js";
 
 const run = promisify(execFile);

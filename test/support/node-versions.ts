@@ -1,7 +1,7 @@
 import { access, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
-import { cacheFolder } from "./cache.js";
+import { cacheFolder } from "../../src/cache-folder.js";
 
 /** The newest release of each major version after 20, the one that everything else here runs on. */
 export const NODE_VERSIONS = ["22.23.3", "24.21.0", "26.12.1"];

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
-import { cacheFolder } from "./cache.js";
+import { cacheFolder } from "../../src/cache-folder.js";
 import { cloneTo } from "./clone.js";
 
 /** A bound for a hang: two sessions of an emulated machine on a busy host take half of it. */

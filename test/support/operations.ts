@@ -18,9 +18,9 @@ import { testDatabase } from "./database.js";
 import { freePort } from "./free-port.js";
 
 /** Two cores, emulated machines and a busy neighbour: ten times what a quiet host needs. */
-const BOOT_MS = 120_000;
+const BOOT_MS = 300_000;
 /** A test of a whole session ends before this, whatever becomes of the session. */
-export const SESSION_MS = 235_000;
+export const SESSION_MS = 600_000;
 
 type MachineConfig = LabConfigInput["machines"][number];
 

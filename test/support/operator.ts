@@ -5,17 +5,17 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseAllDocuments, stringify } from "yaml";
+import { cacheFolder } from "../../src/cache-folder.js";
 import type { SessionRecord } from "../../src/domain/record.js";
 import { Target } from "../../src/domain/target.js";
 import type { LabConfigInput } from "../../src/lab/config.js";
-import { cacheFolder } from "./cache.js";
 import { killDatabase } from "./database.js";
 import { freePort } from "./free-port.js";
 
 const root = resolve(import.meta.dirname, "../..");
 const PROGRAM = join(root, "bin/pitstop.js");
 /** Two busy cores start Temporal, the database and the workers within about 15 s. */
-const READY_MS = 120_000;
+const READY_MS = 300_000;
 
 export interface Said {
   exit: number;
@@ -144,7 +144,7 @@ export class Operator {
   }
 
   /** Waits for a phase of a target's newest session. */
-  untilPhase(target: string, phase: SessionRecord["phase"], withinMs = 60_000): Promise<SessionRecord> {
+  untilPhase(target: string, phase: SessionRecord["phase"], withinMs = 180_000): Promise<SessionRecord> {
     return until(
       `${target} is ${phase}`,
       async () => {
@@ -155,7 +155,7 @@ export class Operator {
     );
   }
 
-  untilEnded(target: string, withinMs = 120_000): Promise<SessionRecord> {
+  untilEnded(target: string, withinMs = 400_000): Promise<SessionRecord> {
     return until(
       `the session of ${target} has ended`,
       async () => {

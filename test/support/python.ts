@@ -1,13 +1,40 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
-import { cacheFolder } from "./cache.js";
+import { cacheFolder } from "../../src/cache-folder.js";
+import { takeLock } from "../../src/process-lock.js";
 
 const INSTALL_MS = 5 * 60_000;
 
-/** Ensures Python packages in a virtual environment of that name in the cache, and gives its folder of programs. */
+/**
+ * Ensures Python packages in a virtual environment of that name in the cache, and gives its folder of programs. A lock keeps two test
+ * files from making one environment at once.
+ */
 export async function pythonPrograms(name: string, packages: string[]): Promise<string> {
   const venv = join(cacheFolder(), name);
+  mkdirSync(cacheFolder(), { recursive: true });
+  const release = await lockOf(`${venv}.lock`);
+  try {
+    return await ensure(venv, packages);
+  } finally {
+    release();
+  }
+}
+
+async function lockOf(path: string): Promise<() => void> {
+  const bound = Date.now() + 2 * INSTALL_MS;
+  for (;;) {
+    try {
+      return takeLock(path, "This environment", "another cache");
+    } catch (error) {
+      if (Date.now() > bound) throw error;
+      await sleep(200);
+    }
+  }
+}
+
+async function ensure(venv: string, packages: string[]): Promise<string> {
   const programs = join(venv, "bin");
   // Says what is in there; written last, so that one that was not finished has none.
   const list = join(venv, "installed.txt");

@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundleWorkflowCode, DefaultLogger, Runtime } from "@temporalio/worker";
+import { cacheFolder } from "../../src/cache-folder.js";
 import { ensureRetention, ensureSearchAttributes } from "../../src/temporal/attributes.js";
 import { findTemporal } from "../../src/temporal/binary.js";
 import { connectTemporal, type TemporalConnections } from "../../src/temporal/connect.js";
 import { type DevServer, ensureDevServer } from "../../src/temporal/devserver.js";
-import { cacheFolder } from "./cache.js";
 
 // Failing activities are what these tests are about; the SDK's warnings of them would bury the report.
 Runtime.install({

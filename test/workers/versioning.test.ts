@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { Worker } from "@temporalio/worker";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { cacheFolder } from "../../src/cache-folder.js";
 import { findTemporal } from "../../src/temporal/binary.js";
 import { makeCurrent, versioned } from "../../workers/deployment.js";
 import { replayOpenSessions } from "../../workers/replay-check.js";
-import { cacheFolder } from "../support/cache.js";
 import { startTestTemporal, type TestTemporal, workflowBundle } from "../support/temporal.js";
 import { FakeWorld } from "../workflows/fakes.js";
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { cacheFolder } from "../../support/cache.js";
+import { cacheFolder } from "../../../src/cache-folder.js";
 import { pythonPrograms } from "../../support/python.js";
 
 /** Independent Redfish clients, in versions that are known to work with each other. */

@@ -67,6 +67,7 @@ function finish(text) {
 }
 
 const given = read();
+process.env.PITSTOP_TIER = given.tier;
 if (given.tier === "deep") {
   process.env.PITSTOP_SEED = given.seed ?? process.env.PITSTOP_SEED ?? String(randomInt(1, 1_000_000));
   console.log(

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 const MAY_IMPORT: Record<string, string[]> = {
   "src/domain": [],
   "src/config.ts": ["src/domain"],
+  "src/cache-folder.ts": [],
   "src/data-folder.ts": ["src/domain"],
   "src/free-port.ts": [],
   "src/processes.ts": [],

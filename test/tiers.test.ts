@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { isDeep } from "./support/tier.js";
 
 const test = (...args: string[]) => spawnSync(process.execPath, ["scripts/test.mjs", ...args], { encoding: "utf8" });
 const sources = readdirSync("test", { recursive: true, encoding: "utf8" })
@@ -21,6 +22,11 @@ it("lists each test file once, and beside the files of both tiers the numbers in
   const calls = sources.flatMap(({ text }) => [...text.matchAll(/= perTier\(/g)]).length;
   expect(stdout.match(/ instead of /g)).toHaveLength(calls);
   expect(status).toBe(0);
+});
+
+it("reaches the suites: the tier that was asked for is the one whose numbers they take", () => {
+  // Unset where Vitest was started by hand.
+  expect([undefined, isDeep ? "deep" : "fast"]).toContain(process.env.PITSTOP_TIER);
 });
 
 it("says in one sentence what is wrong with its arguments, and ends with 2", () => {

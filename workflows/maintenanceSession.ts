@@ -85,7 +85,8 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   try {
     // What a lost session knew as home stays home: the target is brought there before anyone takes it away again.
     const adopted = snapshot.session !== session;
-    if (adopted) log.untouched = false;
+    // Of a run that begins anew, as after a reset in the Temporal UI, an earlier one may have left.
+    if (adopted || info.runId !== session) log.untouched = false;
     if (plan.refusal) throw ApplicationFailure.nonRetryable(plan.refusal.message, plan.refusal.code);
     if (plan.action && adopted) throw adoptedInstead(snapshot);
     if (plan.action) await awayAndBack(ctx);

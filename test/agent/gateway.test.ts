@@ -1,6 +1,7 @@
 import { renameSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import pLimit from "p-limit";
 import { describe, expect, it } from "vitest";
 import "../support/seeded.js";
 import { BOOT_ID, endOf, MAC, OTHER_BOOT_ID, PXE, planOf, sha256, sites, taskOf, UUID } from "../boot/help.js";
@@ -533,9 +534,10 @@ describe("anything at all", () => {
     const site = await newSite();
     const token = await site.token();
     site.nowMs = Date.now();
-    const answers = await Promise.all(
-      Array.from({ length: 260 }, () => site.agent("GET", "/agent/v1/next?wait=0", { token })),
-    );
+    // The site's clock stands still; a busy machine makes no 260 TLS connections at once.
+    const atOnce = pLimit(20);
+    const ask = () => atOnce(() => site.agent("GET", "/agent/v1/next?wait=0", { token }));
+    const answers = await Promise.all(Array.from({ length: 260 }, ask));
     expect(answers.filter((one) => one.status === 429).length).toBeGreaterThan(30);
     site.nowMs += 1_000;
     expect((await site.agent("GET", "/agent/v1/next?wait=0", { token })).status).toBe(200);

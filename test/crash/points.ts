@@ -29,6 +29,8 @@ export const NOT_A_SESSIONS: Record<string, string> = {
   "catalogue.apply": "an operator's document",
   "catalogue.delete": "an operator's document",
   "states.bringHome": "the reconciler's, after a session was lost: test/e2e/lost-sessions.deep.test.ts",
+  "activity.awaitControl":
+    "of what is away only, and a reading: cut off in test/simulation/absence.test.ts, run twice in twice.test.ts",
   "agent.resume": "the start of a process, which each death of a server brings about",
   "agent.close": "the end of a process",
   "agent.offer": "handed to the site's activities unwrapped: activity.offerTask stands around it",

@@ -37,7 +37,7 @@ export default defineConfig(({ mode }) => {
       // For hangs: a busy machine comes nowhere near them.
       testTimeout: 120_000,
       hookTimeout: 300_000,
-      expect: { poll: { timeout: 20_000 } },
+      expect: { poll: { timeout: 60_000 } },
       sequence: { sequencer: StoriesFirst },
       pool: "forks",
       // Two more than there are cores: the stories wait for machines and deadlines half of their time.

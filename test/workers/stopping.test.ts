@@ -30,7 +30,7 @@ function start(stopMs: number) {
     said.err += String(chunk);
   });
   const ended = new Promise<number | null>((done) => child.once("close", (code) => done(code)));
-  const until = (text: string) => expect.poll(() => said.out, { timeout: 20_000 }).toContain(text);
+  const until = (text: string) => expect.poll(() => said.out, { timeout: 120_000 }).toContain(text);
   return { child, said, ended, until };
 }
 

@@ -45,7 +45,7 @@ export function targetOf(url: string, tls: object, change: object = {}): Target 
 
 /** The capability, which this machine must have. */
 function has<T>(capability: T | null): T {
-  if (capability === null) throw new Error("the control does not have that");
+  if (capability === null) throw new PitstopError("refused", "The control does not have that.");
   return capability;
 }
 

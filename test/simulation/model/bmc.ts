@@ -79,7 +79,9 @@ export class Bmc {
     }
     if (request.method === "GET") return this.read(path);
     this.machine.world.promises.bmcWrite(this.machine, session, path, JSON.parse(request.body ?? "{}"));
-    return this.write(path, JSON.parse(request.body ?? "{}"), request.headers["if-match"]);
+    const written = this.write(path, JSON.parse(request.body ?? "{}"), request.headers["if-match"]);
+    if (written.status < 400) this.machine.world.promises.bmcTook(this.machine, session);
+    return written;
   }
 
   private root(): Json {

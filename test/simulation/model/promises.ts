@@ -24,6 +24,8 @@ interface Known {
   policy: "abort" | "force";
   writer: string | null;
   writers: Set<string>;
+  /** Sessions of which the BMC took a write, or passed over it; a refused one changes nothing. */
+  takenFrom: Set<string>;
   readSinceReset: boolean;
   snapshot: string | null;
   /** What its home checks said before departure, by the capture that was heard last. */
@@ -70,6 +72,7 @@ export class Promises {
       policy,
       writer: null,
       writers: new Set(),
+      takenFrom: new Set(),
       readSinceReset: false,
       snapshot: null,
       homeBefore: [],
@@ -93,6 +96,11 @@ export class Promises {
     if (!run.id.startsWith("maintenance/")) {
       this.break(11, `A session runs under the id ${run.id}, which locks nothing.`);
     }
+  }
+
+  /** A write has been executed. */
+  bmcTook(machine: Machine, session: string | null): void {
+    if (session !== null) this.of(machine).takenFrom.add(session);
   }
 
   /** 2, 5, 8, 11 and 3: before each write to a BMC. */
@@ -358,7 +366,7 @@ export class Promises {
     if (summary.ending === "released") this.of(machine).released = true;
     if (summary.ending === "stranded")
       this.break(1, `${machine.name}'s session has ended, and its target is stranded.`);
-    if (summary.untouched && this.of(machine).writer === run.runId) {
+    if (summary.untouched && this.of(machine).takenFrom.has(run.runId)) {
       this.break(1, `${machine.name}'s session says untouched, and it has written to its BMC.`);
     }
     const known = this.of(machine);

@@ -63,11 +63,14 @@ it(
           async run(_, target) {
             const session = await fleet.start(target, "look");
             const { stranded, outcome } = await fleet.ended(session);
+            // A power that is as it should be is seen a minute later, and nobody asks for it again.
+            const isDone = when === "after" && (activity === "ensureOff" || activity === "ensureOn");
             expect({ stranded, outcome }).toEqual({
-              stranded: { code: type, message: `${activity} fails in a test.` },
+              stranded: isDone ? null : { code: type, message: `${activity} fails in a test.` },
               outcome: "succeeded",
             });
             mend();
+            if (isDone) return { sessions: [session] };
             await fleet.client.retry(session, { by: "a test" });
             await fleet.until(session, ({ endedAt }) => endedAt !== null, "ended after the retry");
             return { sessions: [session] };

@@ -63,10 +63,14 @@ export class Haystack {
     }
     const isBelow = (pid: number | undefined): boolean =>
       pid !== undefined && (parents.get(pid) === parent || isBelow(parents.get(pid)));
+    const own = readFileSync(`/proc/${parent}/cmdline`);
     for (const pid of [...parents.keys()].filter(isBelow)) {
-      for (const part of ["cmdline", "environ"]) {
+      for (const part of ["environ", "cmdline"]) {
         try {
-          this.add(place, readFileSync(`/proc/${pid}/${part}`));
+          const bytes = readFileSync(`/proc/${pid}/${part}`);
+          // Between fork and exec a child still is its parent.
+          if (readFileSync(`/proc/${pid}/cmdline`).equals(own)) continue;
+          this.add(place, bytes);
         } catch {
           // It has ended.
         }

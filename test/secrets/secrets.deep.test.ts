@@ -270,7 +270,7 @@ test("the same search finds what is there, in each of these places", { timeout: 
     expect(places).toContain(place);
   }
   // Of the folder: the catalogue, Temporal's database, objects. (The journal's files are gone with their sessions.)
-  for (const part of ["data/catalogue/", "data/temporal/", "data/objects/"]) {
+  for (const part of ["data/database/", "data/temporal/", "data/objects/"]) {
     expect(
       places.filter((place) => place.startsWith(part) && place.endsWith(": mark")),
       part,

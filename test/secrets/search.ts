@@ -65,12 +65,11 @@ export class Haystack {
       pid !== undefined && (parents.get(pid) === parent || isBelow(parents.get(pid)));
     const own = readFileSync(`/proc/${parent}/cmdline`);
     for (const pid of [...parents.keys()].filter(isBelow)) {
-      for (const part of ["environ", "cmdline"]) {
+      for (const part of ["cmdline", "environ"]) {
         try {
-          const bytes = readFileSync(`/proc/${pid}/${part}`);
           // Between fork and exec a child still is its parent.
           if (readFileSync(`/proc/${pid}/cmdline`).equals(own)) continue;
-          this.add(place, bytes);
+          this.add(place, readFileSync(`/proc/${pid}/${part}`));
         } catch {
           // It has ended.
         }

@@ -15,7 +15,7 @@ class StoriesFirst extends BaseSequencer {
 
 /** `vitest --mode deep` runs everything; otherwise the fast tier, which leaves out whole files and takes smaller numbers. */
 export default defineConfig(({ mode }) => {
-  // Given to each project: one that extends this file evaluates it anew, and in a mode of its own.
+  // Each project gets these itself: `extends` evaluates this file again, in another mode.
   const provide = { tier: mode === "deep" ? "deep" : "fast", seed: Number(process.env.PITSTOP_SEED ?? 1) } as const;
   const exclude = [...configDefaults.exclude, ...(mode === "deep" ? [] : ["test/**/*.deep.test.ts"])];
   return {

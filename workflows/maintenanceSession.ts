@@ -85,7 +85,7 @@ export async function maintenanceSession(request: SessionRequest): Promise<Sessi
   try {
     // What a lost session knew as home stays home: the target is brought there before anyone takes it away again.
     const adopted = snapshot.session !== session;
-    // Of a run that begins anew, as after a reset in the Temporal UI, an earlier one may have left.
+    // After a reset in the Temporal UI, an earlier run of the session may have changed the target.
     if (adopted || info.runId !== session) log.untouched = false;
     if (plan.refusal) throw ApplicationFailure.nonRetryable(plan.refusal.message, plan.refusal.code);
     if (plan.action && adopted) throw adoptedInstead(snapshot);

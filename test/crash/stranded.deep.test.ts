@@ -63,7 +63,7 @@ it(
           async run(_, target) {
             const session = await fleet.start(target, "look");
             const { stranded, outcome } = await fleet.ended(session);
-            // A power that is as it should be is seen a minute later, and nobody asks for it again.
+            // The way home reads the power again after a minute, and skips a step that is done.
             const isDone = when === "after" && (activity === "ensureOff" || activity === "ensureOn");
             expect({ stranded, outcome }).toEqual({
               stranded: isDone ? null : { code: type, message: `${activity} fails in a test.` },

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { perTier, seed } from "../support/tier.js";
 import { simulate, told } from "./runner.js";
 
-const SEEDS = perTier("seeds of each phase in which somebody is away", { fast: 1, deep: 50 });
+const SEEDS = perTier("seeds of an absence in each phase", { fast: 1, deep: 50 });
 const PHASES = ["capturing", "staging", "arming", "rebooting", "working", "restoring", "verifying"];
 
 /** In virtual time: away for 40 minutes from the moment on in which the phase begins, and nothing else goes wrong. */

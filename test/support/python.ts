@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
+import { vi } from "vitest";
 import { cacheFolder } from "../../src/cache-folder.js";
 import { takeLock } from "../../src/process-lock.js";
 
@@ -14,23 +14,12 @@ const INSTALL_MS = 5 * 60_000;
 export async function pythonPrograms(name: string, packages: string[]): Promise<string> {
   const venv = join(cacheFolder(), name);
   mkdirSync(cacheFolder(), { recursive: true });
-  const release = await lockOf(`${venv}.lock`);
+  const lock = () => takeLock(`${venv}.lock`, "This environment", "another cache");
+  const release = await vi.waitFor(lock, { timeout: 2 * INSTALL_MS, interval: 200 });
   try {
     return await ensure(venv, packages);
   } finally {
     release();
-  }
-}
-
-async function lockOf(path: string): Promise<() => void> {
-  const bound = Date.now() + 2 * INSTALL_MS;
-  for (;;) {
-    try {
-      return takeLock(path, "This environment", "another cache");
-    } catch (error) {
-      if (Date.now() > bound) throw error;
-      await sleep(200);
-    }
   }
 }
 

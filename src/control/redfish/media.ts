@@ -182,8 +182,8 @@ export class MediaDrives {
   }
 
   /**
-   * A drive may hold what it does not show: one that refuses is told to eject, and asked once more. Without the action its properties
-   * are changed: only those that the ejection changes back.
+   * `ask` ejects from a drive that refuses, because it may hold what it does not show, and inserts once more. A slot without the
+   * action gets its properties changed, and only those that an ejection changes back.
    */
   private async ask(slot: Slot, url: string): Promise<Answer> {
     const target = slot.media.Actions["#VirtualMedia.InsertMedia"].target;

@@ -62,19 +62,20 @@ function garbledIn({ raw }: Boot): string | null {
 
 const shortly = (value: unknown): string => JSON.stringify(value)?.slice(0, 80) ?? "nothing";
 
+/** `namedTarget` reads a target that names nothing (None, or an empty text) as null. */
+export const namedTarget = (target: string | null): string | null =>
+  target === "None" || target === "" ? null : target;
+
 /** An override without a target is none, whatever `Enabled` says. */
 function enabledOf(boot: Boot): BootOverride["enabled"] {
   const enabled = boot.BootSourceOverrideEnabled;
-  const target = boot.BootSourceOverrideTarget;
-  if (target === null || target === "None" || target === "") return "Disabled";
+  if (namedTarget(boot.BootSourceOverrideTarget) === null) return "Disabled";
   return enabled === "Once" || enabled === "Continuous" ? enabled : "Disabled";
 }
 
 /** `judged` takes an override without a target for none. */
 export const judged = (override: BootOverride): BootOverride =>
-  override.target === null || override.target === "None" || override.target === ""
-    ? { ...override, enabled: "Disabled" }
-    : override;
+  namedTarget(override.target) === null ? { ...override, enabled: "Disabled" } : override;
 
 /** Whether `is` does what `wanted` says. A disabled override's target means nothing. */
 export function sameOverride(given: BootOverride, shown: BootOverride): boolean {

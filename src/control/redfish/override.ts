@@ -12,6 +12,7 @@ import {
   judged,
   MODE,
   MODES,
+  namedTarget,
   otherMode,
   PROPERTIES,
   readOverride,
@@ -157,7 +158,7 @@ function propertiesFor(machine: Machine, look: Look, wanted: BootOverride, withM
   const targets = bootListOf(look, TARGETS);
   const shown = bootThatCounts(look).BootSourceOverrideTarget;
   const none = machine.dialect.disarmTarget === "None" && (targets === null || targets.includes("None"));
-  const kept = wanted.target === null || wanted.target === "None" ? shown : wanted.target;
+  const kept = namedTarget(wanted.target) ?? shown;
   const target = wanted.enabled !== "Disabled" ? wanted.target : none ? "None" : kept;
   const mode = withMode ? (wanted.mode ?? listedMode(machine, look)) : null;
   return {

@@ -4,7 +4,7 @@ import type { BootOverride } from "../../domain/snapshot.js";
 import type { JsonObject } from "../json.js";
 import { bootListOf, hasProperty, type Look, type Machine } from "./machine.js";
 import { bodyFor, ensureOverride, isInSettings } from "./override.js";
-import { judged, readOverride, sameOverride, TARGET, TARGETS, URI } from "./override-state.js";
+import { judged, namedTarget, readOverride, sameOverride, TARGET, TARGETS, URI } from "./override-state.js";
 import { patchBoot } from "./patch.js";
 import type { Boot } from "./resources.js";
 
@@ -38,7 +38,7 @@ function leftIn(machine: Machine, look: Look, given: BootOverride): JsonObject |
   const is = writableBoot(look);
   const target = targetBack(machine, look, to);
   const isTargetLeft =
-    to.enabled === "Disabled" && target !== null && named(is.BootSourceOverrideTarget) !== named(target);
+    to.enabled === "Disabled" && target !== null && namedTarget(is.BootSourceOverrideTarget) !== namedTarget(target);
   const isUriLeft = hasProperty(is, URI) && is.HttpBootUri !== to.httpBootUri;
   if (!isTargetLeft && !isUriLeft) return null;
   return {
@@ -51,12 +51,10 @@ function leftIn(machine: Machine, look: Look, given: BootOverride): JsonObject |
 /** The target that a disabled override had; None where it had none and the service offers that word. Null: as it is. */
 function targetBack(machine: Machine, look: Look, to: BootOverride): string | null {
   const { disarmTarget } = machine.dialect;
-  if (named(to.target) !== null) return disarmTarget === "None" ? null : to.target;
+  if (namedTarget(to.target) !== null) return disarmTarget === "None" ? null : to.target;
   const offersNone = bootListOf(look, TARGETS)?.includes("None") === true;
   return offersNone && disarmTarget !== "stays" ? "None" : null;
 }
-
-const named = (target: string | null): string | null => (target === "None" || target === "" ? null : target);
 
 /** The `Boot` object that a change goes to. */
 const writableBoot = (look: Look): Boot =>
